@@ -1,0 +1,68 @@
+# make mini | test | lint | bench | report | clean   (see README.md)
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+BASE_PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
+	if command -v $$p >/dev/null && $$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null; \
+	then command -v $$p; break; fi; done)
+PYTHON := .venv/bin/python
+TORCH := torch==2.13.0
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+export DVC_NO_ANALYTICS := 1
+unexport PYTHONPATH
+
+.PHONY: help setup mini test lint bench report clean locks dependencies
+
+help:
+	@echo "make mini    run Track 2 end to end at mini size, verify its claims, write the report"
+	@echo "make test    run the CPU test suite"
+	@echo "make lint    check style and types of names, the import arrows and the pipeline's dependencies"
+	@echo "make bench   measure speed and memory into benchmarks/results.json"
+	@echo "make report  write mini/report/index.html again from the results that are there"
+	@echo "make clean   remove what runs have made (not the environment)"
+
+.venv/ready: locks/cpu.txt locks/assets.txt pyproject.toml
+	@test -n "$(BASE_PYTHON)" || { echo "encore: Python 3.11, 3.12 or 3.13 is needed and none is on PATH" >&2; exit 2; }
+	@$(BASE_PYTHON) -c 'import venv, ensurepip' || { echo "encore: $(BASE_PYTHON) lacks venv: install python3-venv" >&2; exit 2; }
+	rm -f $@
+	test -x $(PYTHON) || $(BASE_PYTHON) -m venv .venv
+	$(PYTHON) -m pip install --quiet --disable-pip-version-check $(TORCH)
+	$(PYTHON) -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r locks/cpu.txt
+	$(PYTHON) -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r locks/assets.txt
+	$(PYTHON) -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	test -d .git || .venv/bin/dvc config --local core.no_scm true
+	touch $@
+
+setup: .venv/ready
+
+mini: .venv/ready
+	.venv/bin/dvc repro mini/dvc.yaml
+	@verified=0; .venv/bin/encore verify mini || verified=$$?; \
+	.venv/bin/encore report mini && exit $$verified
+
+test: .venv/ready
+	$(PYTHON) -m pytest -n 2
+
+lint: .venv/ready
+	.venv/bin/ruff check .
+	.venv/bin/encore dependencies --check
+
+bench: .venv/ready
+	$(PYTHON) -m benchmarks
+
+report: .venv/ready
+	.venv/bin/encore report mini
+
+clean:
+	rm -rf {,mini/}{.work,data,models,descriptors,predictions,submission,inputs,metrics,plots,fingerprints,report}
+
+dependencies: .venv/ready
+	.venv/bin/encore dependencies --write
+
+# The locks are made again only by hand; `uv` comes from the package index.
+locks:
+	for name in cpu assets; do \
+	  uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
+	    --no-annotate --quiet $$(test $$name = cpu || echo --no-deps) --output-file locks/$$name.txt locks/$$name.in; \
+	done
