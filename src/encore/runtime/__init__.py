@@ -1,0 +1,1 @@
+"""What every stage rests on: seeds, parameters, atomic files, maps over shards, fingerprints."""

@@ -1,0 +1,154 @@
+"""What a result was made with: interpreter, libraries, device, code revision, time, memory.
+
+`python -m encore.runtime.fingerprint` prints it for the interpreter that runs it.
+"""
+
+from __future__ import annotations
+
+import datetime
+import hashlib
+import json
+import os
+import platform
+import resource
+import subprocess
+import sys
+import time
+
+LIBRARIES = ("numpy", "torch", "PIL", "h5py", "yaml", "tensorboard")
+# A run rewrites these itself, so they do not make a checkout dirty.
+RUN_FILES = ("dvc.lock", "metrics/", "fingerprints/", "plots/", "report/", "inputs/", "claims/seeds/")
+
+
+def fingerprint():
+    """Everything about the environment that a result may depend on, as a JSON-able dict."""
+    values = {
+        "python": platform.python_version(),
+        "implementation": sys.implementation.name,
+        "platform": platform.platform(),
+        "processor": _processor(),
+        "cores": os.cpu_count(),
+        "machine": machine(),
+        "libraries": {name: version for name, version in ((n, _version(n)) for n in LIBRARIES) if version},
+        "image_digest": os.environ.get("ENCORE_IMAGE_DIGEST", "none"),
+    }
+    values.update(_torch())
+    values.update(_pillow())
+    values.update(
+        revision(
+            os.path.dirname(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
+        )
+    )
+    return values
+
+
+def machine():
+    """A short digest that tells machines apart without naming them.
+
+    `ENCORE_MACHINE` stands for the host inside a container. `checks/origin.py` computes the same.
+    """
+    text = os.environ.get("ENCORE_MACHINE")
+    if text is None:
+        identity = ""
+        if os.path.isfile("/etc/machine-id"):
+            with open("/etc/machine-id", encoding="ascii", errors="replace") as file:
+                identity = file.read().strip()
+        text = identity + " " + platform.node()
+    return hashlib.sha256(("encore machine " + text).encode("utf-8", "replace")).hexdigest()[:12]
+
+
+def revision(root):
+    """{revision, dirty}: the git commit of `root` and whether tracked files differ, or 'no git'."""
+
+    def git(*arguments):
+        return subprocess.run(
+            ("git", "-C", root) + arguments,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            check=True,
+            universal_newlines=True,
+        ).stdout
+
+    try:
+        commit = git("rev-parse", "HEAD").strip()
+        changed = [line[3:] for line in git("status", "--porcelain").splitlines()]
+    except (OSError, subprocess.CalledProcessError):
+        return {"revision": "no git", "dirty": False}
+    own = [path for path in changed if not any(part in path for part in RUN_FILES)]
+    return {"revision": commit, "dirty": bool(own)}
+
+
+class Clock:
+    """Wall time and peak memory of a stage."""
+
+    def __init__(self):
+        self._began = time.time()
+
+    def reading(self):
+        """{wall_seconds, peak_memory_bytes (this process and its largest child), finished (UTC)}."""
+        own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        children = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
+        finished = datetime.datetime.now(datetime.timezone.utc).replace(microsecond=0)
+        return {
+            "wall_seconds": round(time.time() - self._began, 3),
+            "peak_memory_bytes": 1024 * (own + children),
+            "finished": finished.isoformat(),
+        }
+
+
+def _version(name):
+    module = sys.modules.get(name)
+    return str(getattr(module, "__version__", "")) or None if module else None
+
+
+def _torch():
+    torch = sys.modules.get("torch")
+    if torch is None:
+        return {"device": "not used"}
+    values = {
+        "device": "cpu",
+        "threads": torch.get_num_threads(),
+        "cuda": torch.version.cuda or "none",
+        "cudnn": str(torch.backends.cudnn.version() or "none"),
+    }
+    if torch.cuda.is_available():
+        values["device"] = torch.cuda.get_device_name(0)
+        values["capability"] = "sm_{}{}".format(*torch.cuda.get_device_capability(0))
+        values["driver"] = _driver()
+    return values
+
+
+def _driver():
+    path = "/proc/driver/nvidia/version"
+    if not os.path.isfile(path):
+        return "unknown"
+    with open(path, encoding="ascii", errors="replace") as file:
+        return file.readline().strip()
+
+
+def _pillow():
+    if "PIL" not in sys.modules:
+        return {}
+    from PIL import features
+
+    return {
+        "jpeg": "{} {}".format(
+            "libjpeg-turbo" if features.check_feature("libjpeg_turbo") else "libjpeg",
+            features.version_codec("jpg"),
+        ),
+        "freetype": str(features.version_module("freetype2")),
+        "raqm": bool(features.check_feature("raqm")),
+    }
+
+
+def _processor():
+    if os.path.isfile("/proc/cpuinfo"):
+        with open("/proc/cpuinfo", encoding="ascii", errors="replace") as file:
+            for line in file:
+                if line.startswith("model name"):
+                    return line.split(":", 1)[1].strip()
+    return platform.processor() or "unknown"
+
+
+if __name__ == "__main__":
+    print(json.dumps(fingerprint(), indent=1, sort_keys=True))

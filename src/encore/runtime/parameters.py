@@ -1,0 +1,134 @@
+"""Parameters as frozen dataclasses, read once from params.yaml and checked to the last key."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import typing
+
+from encore.runtime.refusal import Refusal
+
+_MISSING = dataclasses.MISSING
+
+
+def limited(default=_MISSING, low=None, high=None, choices=None):
+    """A dataclass field whose value must lie in [low, high] or among `choices` (entries of a tuple: each)."""
+    limits = {"low": low, "high": high, "choices": choices}
+    if default is _MISSING:
+        return dataclasses.field(metadata=limits)
+    return dataclasses.field(default=default, metadata=limits)
+
+
+def read_parameters(path, key, cls):
+    """The section `key` (dotted) of the YAML file `path` as an instance of the frozen dataclass `cls`.
+
+    An unknown key, a missing one, a wrong type and a value out of range each raise Refusal, naming file and
+    key path.
+    """
+    import yaml
+
+    try:
+        with open(str(path), encoding="utf-8") as file:
+            value = yaml.safe_load(file)
+    except FileNotFoundError:
+        raise Refusal(
+            "{}: no such parameter file: run in the folder of dvc.yaml or pass --params".format(path)
+        ) from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise Refusal("{}: not valid YAML: {}".format(path, " ".join(str(error).split()))) from None
+    walked = []
+    for part in key.split("."):
+        walked.append(part)
+        if not isinstance(value, dict) or part not in value:
+            raise Refusal("{}: the section {} is missing".format(path, ".".join(walked)))
+        value = value[part]
+    return from_mapping(cls, value, "{}: {}".format(path, key))
+
+
+def from_mapping(cls, mapping, where):
+    """An instance of the dataclass `cls` from `mapping`; `where` names it in errors ("file: key")."""
+    if not isinstance(mapping, dict):
+        raise Refusal("{}: expected keys and values, found {}".format(where, _show(mapping)))
+    hints = typing.get_type_hints(cls)
+    fields = {field.name: field for field in dataclasses.fields(cls)}
+    for name in mapping:
+        if name not in fields:
+            raise Refusal("{}.{}: unknown key; known are {}".format(where, name, ", ".join(sorted(fields))))
+    values = {}
+    for name, field in fields.items():
+        place = "{}.{}".format(where, name)
+        if name in mapping:
+            values[name] = _convert(hints[name], mapping[name], place, field.metadata)
+        elif field.default is _MISSING and field.default_factory is _MISSING:
+            raise Refusal("{}: missing; expected {}".format(place, _type_name(hints[name])))
+    try:
+        return cls(**values)
+    except (Refusal, ValueError) as error:  # the class's own checks know the key but not the file
+        raise Refusal("{}: {}".format(where, error)) from None
+
+
+def recipe_digest(*parts):
+    """SHA-256 of parameters and recipes (dataclasses or plain values), as 64 hex digits."""
+    plain = [dataclasses.asdict(part) if dataclasses.is_dataclass(part) else part for part in parts]
+    return hashlib.sha256(json.dumps(plain, sort_keys=True).encode("utf-8")).hexdigest()
+
+
+def _convert(hint, value, where, limits):
+    origin, arguments = getattr(hint, "__origin__", None), getattr(hint, "__args__", ())
+    if origin is typing.Union:
+        if value is None and type(None) in arguments:
+            return None
+        return _convert([kind for kind in arguments if kind is not type(None)][0], value, where, limits)
+    if origin in (tuple, typing.Tuple):
+        return _convert_tuple(arguments, value, where, limits)
+    if dataclasses.is_dataclass(hint):
+        return from_mapping(hint, value, where)
+    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+        value = float(value)
+    if not isinstance(value, hint) or (isinstance(value, bool) and hint is not bool):
+        raise Refusal("{}: expected {}, found {}".format(where, _type_name(hint), _show(value)))
+    _check(value, where, limits)
+    return value
+
+
+def _convert_tuple(arguments, value, where, limits):
+    if not isinstance(value, (list, tuple)):
+        raise Refusal("{}: expected a list, found {}".format(where, _show(value)))
+    if len(arguments) == 2 and arguments[1] is Ellipsis:
+        kinds = [arguments[0]] * len(value)
+    else:
+        kinds = list(arguments)
+        if len(value) != len(kinds):
+            raise Refusal("{}: expected {} entries, found {}".format(where, len(kinds), len(value)))
+    return tuple(
+        _convert(kind, entry, "{}[{}]".format(where, i), limits)
+        for i, (kind, entry) in enumerate(zip(kinds, value))
+    )
+
+
+def _check(value, where, limits):
+    low, high, choices = (limits.get(name) for name in ("low", "high", "choices"))
+    if choices is not None and value not in choices:
+        raise Refusal(
+            "{}: expected one of {}, found {}".format(
+                where, ", ".join(str(choice) for choice in choices), _show(value)
+            )
+        )
+    if isinstance(value, float) and value != value:
+        raise Refusal("{}: expected a number, found NaN".format(where))
+    if (low is not None and value < low) or (high is not None and value > high):
+        raise Refusal(
+            "{}: expected {} to {}, found {}".format(
+                where, "-∞" if low is None else low, "∞" if high is None else high, _show(value)
+            )
+        )
+
+
+def _type_name(hint):
+    return {int: "a whole number", float: "a number", bool: "true or false", str: "text"}.get(hint, str(hint))
+
+
+def _show(value):
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."

@@ -1,0 +1,185 @@
+"""What every stage does around its own work: work folder, lock, outputs renamed into place, records."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import errno
+import fcntl
+import json
+import os
+import shutil
+import sys
+
+from encore.runtime.atomic import sync_folder, write_json
+from encore.runtime.fingerprint import Clock, fingerprint
+from encore.runtime.parameters import read_parameters
+from encore.runtime.refusal import Refusal
+
+
+def stage_parser(description):
+    """The command line every stage has: `--params FILE` (default params.yaml in the working directory)."""
+    parser = argparse.ArgumentParser(description=description, allow_abbrev=False)
+    parser.add_argument(
+        "--params",
+        default="params.yaml",
+        metavar="FILE",
+        help="parameter file (default: params.yaml in the working directory)",
+    )
+    return parser
+
+
+def run_stage(main):
+    """Run `main()`; a Refusal is printed as one line and ends the process with status 2, Ctrl-C with 130."""
+    try:
+        main()
+    except Refusal as refusal:
+        print("encore: {}".format(refusal), file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("encore: interrupted; run the same command again to go on", file=sys.stderr)
+        sys.exit(130)
+
+
+def work_path(system, name, recipe_digest, item=""):
+    """Where the work in progress of one recipe of one stage lies."""
+    return os.path.join(".work", ".".join(part for part in (system, name, item) if part), recipe_digest[:16])
+
+
+class Stage:
+    """One run of one stage, used as a context manager.
+
+    Everything is relative to the working directory, which is the folder of dvc.yaml. Work in progress lives
+    in `.work/<system>.<stage>[.<item>]/<recipe digest>/`, where DVC does not delete it, guarded by a lock.
+    """
+
+    def __init__(self, system, name, item="", seed=0):
+        self.system, self.name, self.item, self.seed = system, name, item, seed
+        self.recorded = {}
+        self._lock = None
+
+    def __enter__(self):
+        self._clock = Clock()
+        folder = os.path.dirname(work_path(self.system, self.name, "recipe", self.item))
+        os.makedirs(folder, exist_ok=True)
+        self._folder = folder
+        self._lock = _locked(os.path.join(folder, "lock"))
+        return self
+
+    def __exit__(self, kind, error, traceback):
+        try:
+            if kind is None:
+                self._record_fingerprint()
+                self._forget_work()
+        finally:
+            self._lock.close()
+        return False
+
+    def parameters(self, path, cls):
+        """This stage's own section of the parameter file, `<system>.<stage>`, checked."""
+        values = read_parameters(path, "{}.{}".format(self.system, self.name), cls)
+        self.seed = getattr(values, "seed", self.seed)
+        return values
+
+    def inputs(self, *names):
+        """The records `inputs/<name>.json` that the data check wrote; Refusal when one is missing."""
+        records = []
+        for name in names:
+            path = os.path.join("inputs", name + ".json")
+            try:
+                with open(path, encoding="utf-8") as file:
+                    records.append(json.load(file))
+            except FileNotFoundError:
+                raise Refusal(
+                    "{}: missing: run `encore data` first, it checks the input data".format(path)
+                ) from None
+        return records
+
+    def work_folder(self, recipe_digest):
+        """The folder for work in progress of exactly this recipe; what a killed run left is still there."""
+        folder = work_path(self.system, self.name, recipe_digest, self.item)
+        for other in os.listdir(self._folder):
+            path = os.path.join(self._folder, other)
+            if os.path.isdir(path) and path != folder:
+                shutil.rmtree(path)
+        os.makedirs(folder, exist_ok=True)
+        _remove_temporaries(folder)
+        return folder
+
+    def publish(self, produced, output):
+        """Rename the finished file or folder `produced` to `output`, replacing what was there."""
+        parent = os.path.dirname(output) or "."
+        os.makedirs(parent, exist_ok=True)
+        old = "{}.replaced-{}".format(output, os.getpid())
+        if os.path.isdir(output):
+            os.rename(output, old)
+        os.replace(produced, output)
+        sync_folder(parent)
+        shutil.rmtree(old, ignore_errors=True)
+
+    def metrics(self, values, item=None):
+        """Write `metrics/<system>/<stage>[/<item>].json`: a flat dict of finite numbers."""
+        for key, value in values.items():
+            if isinstance(value, bool) or not isinstance(value, (int, float)):
+                raise TypeError("metric {}: {!r} is not a number".format(key, value))
+        write_json(self._record_path("metrics", item), values)
+
+    def need_disk(self, size, what):
+        """Refuse to start when the working directory's disk has less than `size` bytes free for `what`."""
+        free = shutil.disk_usage(".").free
+        if free < size:
+            raise Refusal(
+                "{}: needs {:.1f} GB of disk for {}, {} has {:.1f} GB free: make room or move the "
+                "project".format(self.name, size / 1e9, what, os.getcwd(), free / 1e9)
+            )
+
+    def _record_path(self, kind, item=None):
+        parts = [part for part in (kind, self.system, self.name, self.item if item is None else item) if part]
+        return os.path.join(*parts) + ".json"
+
+    def _record_fingerprint(self):
+        values = fingerprint()
+        values.update(
+            self._clock.reading(),
+            system=self.system,
+            stage=self.name,
+            item=self.item,
+            seed=self.seed,
+            **self.recorded,
+        )
+        write_json(self._record_path("fingerprints"), values)
+
+    def _forget_work(self):
+        for name in os.listdir(self._folder):
+            path = os.path.join(self._folder, name)
+            if os.path.isdir(path):
+                shutil.rmtree(path)
+
+
+def _locked(path):
+    file = open(path, "a+")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        if error.errno not in (errno.EAGAIN, errno.EACCES):
+            raise
+        file.seek(0)
+        holder = file.read().strip() or "unknown"
+        file.close()
+        raise Refusal(
+            "{}: process {} is running this stage already: wait for it or stop it".format(
+                os.path.dirname(path), holder
+            )
+        ) from None
+    file.truncate(0)
+    file.write(str(os.getpid()))
+    file.flush()
+    return file
+
+
+def _remove_temporaries(folder):
+    for place, _, files in os.walk(folder):
+        for name in files:
+            if ".tmp-" in name:
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(os.path.join(place, name))

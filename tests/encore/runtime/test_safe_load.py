@@ -1,0 +1,76 @@
+"""Loading refuses to run code and names what is broken."""
+
+import os
+from collections import OrderedDict
+
+import numpy as np
+import pytest
+import torch
+
+from encore.runtime.refusal import Refusal
+from encore.runtime.safe_load import safe_load
+
+ZIP, LEGACY = {}, {"_use_new_zipfile_serialization": False}
+
+
+class Malicious:
+    def __init__(self, marker):
+        self.marker = marker
+
+    def __reduce__(self):
+        return os.system, ("touch %s" % self.marker,)
+
+
+@pytest.mark.parametrize("form", [ZIP, LEGACY])
+def test_checkpoints_with_optimizer_and_numpy_numbers_load(tmp_path, form):
+    weight = torch.nn.Parameter(torch.randn(3, 2))
+    content = {
+        "state_dict": OrderedDict(a=torch.arange(5), b=weight.detach().half()),
+        "epoch": 3,
+        "optimizer": {
+            "state": {0: {"step": 4, "exp_avg": torch.ones(3, 2)}},
+            "param_groups": [{"lr": np.float64(0.1), "betas": (0.9, 0.999), "params": [0]}],
+        },
+        "lr_scheduler": {"lr_lambdas": [None], "_last_lr": [np.float32(0.5)]},
+        "parameter": weight,
+    }
+    torch.save(content, str(tmp_path / "file"), **form)
+    found = safe_load(str(tmp_path / "file"))
+    assert torch.equal(found["state_dict"]["a"], torch.arange(5)) and torch.equal(found["parameter"], weight)
+    assert found["state_dict"]["b"].dtype == torch.float16
+    assert found["optimizer"]["param_groups"][0]["lr"] == 0.1 and found["lr_scheduler"]["_last_lr"] == [0.5]
+
+
+@pytest.mark.parametrize("form", [ZIP, LEGACY])
+def test_code_in_a_file_is_not_run_but_named(tmp_path, form):
+    path, marker = str(tmp_path / "evil.pth"), tmp_path / "marker"
+    torch.save({"weight": torch.ones(2), "x": Malicious(marker)}, path, **form)
+    with pytest.raises(Refusal, match=r"evil\.pth asks to run (posix|os|nt)\.system when loaded"):
+        safe_load(path)
+    assert not marker.exists()
+
+
+@pytest.mark.parametrize("form", [ZIP, LEGACY])
+@pytest.mark.parametrize("kept", [0, 10, 200, 0.5, 0.999])
+def test_a_truncated_file_is_named(tmp_path, form, kept):
+    path = tmp_path / "checkpoint_3.pth.tar"
+    torch.save({"weight": torch.randn(1000)}, str(path), **form)
+    data = path.read_bytes()
+    path.write_bytes(data[: kept if isinstance(kept, int) else int(len(data) * kept)])
+    with pytest.raises(Refusal, match=r"^[^\n]*checkpoint_3\.pth\.tar is (damaged|not a file that)[^\n]*$"):
+        safe_load(str(path))
+
+
+def test_what_is_no_torch_file_is_named(tmp_path):
+    with pytest.raises(Refusal, match="found none"):
+        safe_load(str(tmp_path / "absent.pth"))
+    (tmp_path / "page.pth").write_text("<html>not found</html>")
+    with pytest.raises(Refusal, match=r"page\.pth is not a file that torch\.save wrote \(22 bytes\)"):
+        safe_load(str(tmp_path / "page.pth"))
+
+
+def test_a_program_is_refused(tmp_path):
+    path = str(tmp_path / "program.pt")
+    torch.jit.save(torch.jit.trace(torch.nn.Linear(2, 2), torch.ones(1, 2)), path)
+    with pytest.raises(Refusal, match="TorchScript"):
+        safe_load(path)

@@ -1,0 +1,102 @@
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from encore.runtime.refusal import Refusal
+from encore.runtime.stage import Stage, run_stage
+
+
+@pytest.fixture(autouse=True)
+def in_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+def test_records_and_publishes():
+    with Stage("demo", "make", item="a", seed=4) as stage:
+        work = stage.work_folder("f" * 64)
+        with open(os.path.join(work, "file"), "w") as file:
+            file.write("x")
+        stage.publish(work, "data/out")
+        stage.metrics({"count": 1})
+    assert open("data/out/file").read() == "x"
+    assert json.load(open("metrics/demo/make/a.json")) == {"count": 1}
+    fingerprint = json.load(open("fingerprints/demo/make/a.json"))
+    assert fingerprint["seed"] == 4 and fingerprint["stage"] == "make" and fingerprint["wall_seconds"] >= 0
+    assert os.listdir(".work/demo.make.a") == ["lock"]
+
+
+def test_a_failed_run_keeps_its_work_and_the_old_output():
+    with Stage("demo", "make") as stage:
+        work = stage.work_folder("a" * 64)
+        open(os.path.join(work, "old"), "w").close()
+        stage.publish(work, "out")
+    with pytest.raises(RuntimeError):
+        with Stage("demo", "make") as stage:
+            work = stage.work_folder("b" * 64)
+            open(os.path.join(work, "half"), "w").close()
+            open(os.path.join(work, "shard.tmp-99"), "w").close()
+            raise RuntimeError("killed")
+    assert os.listdir("out") == ["old"]
+    with Stage("demo", "make") as stage:
+        assert os.listdir(stage.work_folder("b" * 64)) == ["half"]
+    with pytest.raises(RuntimeError):
+        with Stage("demo", "make") as stage:
+            assert os.listdir(stage.work_folder("c" * 64)) == []
+            raise RuntimeError
+
+
+def test_publish_replaces_folders_and_files():
+    with Stage("demo", "make") as stage:
+        for text in ("one", "two"):
+            os.makedirs("made")
+            open("made/" + text, "w").close()
+            stage.publish("made", "out")
+            open("plain", "w").write(text)
+            stage.publish("plain", "file")
+    assert os.listdir("out") == ["two"] and open("file").read() == "two"
+    assert sorted(os.listdir(".")) == [".work", "file", "fingerprints", "out"]
+
+
+def test_a_second_run_is_refused_with_the_process_of_the_first():
+    with Stage("demo", "make"):
+        with pytest.raises(Refusal, match="process {} is running this stage".format(os.getpid())):
+            with Stage("demo", "make"):
+                pass
+
+
+def test_metrics_must_be_numbers():
+    with Stage("demo", "make") as stage:
+        with pytest.raises(TypeError):
+            stage.metrics({"name": "text"})
+        with pytest.raises(ValueError):
+            stage.metrics({"loss": float("nan")})
+
+
+def test_missing_inputs_and_disk():
+    with Stage("demo", "make") as stage:
+        with pytest.raises(Refusal, match="inputs/photos.json: missing: run `encore data`"):
+            stage.inputs("photos")
+        with pytest.raises(Refusal, match="needs 1000000000.0 GB of disk for copies"):
+            stage.need_disk(10**18, "copies")
+
+
+def test_refusals_are_one_line(capsys):
+    def refuse():
+        raise Refusal("params.yaml: a.b: expected 1")
+
+    with pytest.raises(SystemExit) as ended:
+        run_stage(refuse)
+    assert ended.value.code == 2
+    assert capsys.readouterr().err == "encore: params.yaml: a.b: expected 1\n"
+
+
+def test_the_fingerprint_command_prints_json():
+    output = subprocess.check_output(
+        [sys.executable, "-m", "encore.runtime.fingerprint"],
+        env=dict(os.environ, PYTHONPATH=os.pathsep.join(sys.path)),
+    )
+    values = json.loads(output.decode())
+    assert values["python"] == ".".join(str(part) for part in sys.version_info[:3])
