@@ -1,0 +1,1 @@
+"""The published image augmentations, draw by draw and pixel by pixel, on Pillow alone."""

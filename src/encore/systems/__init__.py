@@ -1,0 +1,1 @@
+"""The published systems; each reads like the method section of its paper."""
