@@ -1,0 +1,1 @@
+"""Networks: backbones, pooling and heads, one concept per file."""

@@ -1,0 +1,83 @@
+"""ResNet with bottleneck blocks, with torchvision's parameter names, module order and initial weights."""
+
+import torch.nn as nn
+
+RESNET50_LAYERS = (3, 4, 6, 3)
+RESNET101_LAYERS = (3, 4, 23, 3)
+RESNET152_LAYERS = (3, 8, 36, 3)
+
+
+class Bottleneck(nn.Module):
+    """1x1, 3x3 (carries the stride) and 1x1 convolution around a shortcut (He et al. 2016, section 4.1)."""
+
+    expansion = 4
+
+    def __init__(self, channels_in, channels, stride=1, downsample=None):
+        super().__init__()
+        self.conv1 = nn.Conv2d(channels_in, channels, 1, bias=False)
+        self.bn1 = nn.BatchNorm2d(channels)
+        self.conv2 = nn.Conv2d(channels, channels, 3, stride=stride, padding=1, bias=False)
+        self.bn2 = nn.BatchNorm2d(channels)
+        self.conv3 = nn.Conv2d(channels, channels * self.expansion, 1, bias=False)
+        self.bn3 = nn.BatchNorm2d(channels * self.expansion)
+        self.relu = nn.ReLU(inplace=True)
+        self.downsample = downsample
+
+    def forward(self, x):
+        shortcut = x if self.downsample is None else self.downsample(x)
+        x = self.relu(self.bn1(self.conv1(x)))
+        x = self.relu(self.bn2(self.conv2(x)))
+        x = self.bn3(self.conv3(x))
+        x += shortcut
+        return self.relu(x)
+
+
+def _stage(channels_in, channels, blocks, stride):
+    channels_out = channels * Bottleneck.expansion
+    downsample = None
+    if stride != 1 or channels_in != channels_out:
+        downsample = nn.Sequential(
+            nn.Conv2d(channels_in, channels_out, 1, stride=stride, bias=False), nn.BatchNorm2d(channels_out)
+        )
+    first = Bottleneck(channels_in, channels, stride, downsample)
+    return nn.Sequential(first, *[Bottleneck(channels_out, channels) for _ in range(blocks - 1)])
+
+
+class ResNet(nn.Module):
+    """Images float (n, 3, h, w) -> logits (n, classes), or pooled features (n, 32 * width) where `classes` is
+    None.
+
+    layers: blocks of the four stages. width: channels after the first convolution (64 in ResNet-50), so that
+    a narrow network is a value. last_stride: stride of the first block of layer4 (2; the ISC 2021 recipe uses
+    1).
+    """
+
+    def __init__(self, layers=RESNET50_LAYERS, width=64, last_stride=2, classes=1000):
+        super().__init__()
+        expansion = Bottleneck.expansion
+        self.features = 8 * width * expansion
+        self.conv1 = nn.Conv2d(3, width, 7, stride=2, padding=3, bias=False)
+        self.bn1 = nn.BatchNorm2d(width)
+        self.relu = nn.ReLU(inplace=True)
+        self.maxpool = nn.MaxPool2d(3, stride=2, padding=1)
+        self.layer1 = _stage(width, width, layers[0], 1)
+        self.layer2 = _stage(width * expansion, 2 * width, layers[1], 2)
+        self.layer3 = _stage(2 * width * expansion, 4 * width, layers[2], 2)
+        self.layer4 = _stage(4 * width * expansion, 8 * width, layers[3], last_stride)
+        self.avgpool = nn.AdaptiveAvgPool2d((1, 1))
+        self.fc = None if classes is None else nn.Linear(self.features, classes)
+        self._initialise()
+
+    def _initialise(self):
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+            elif isinstance(module, nn.BatchNorm2d):
+                nn.init.ones_(module.weight)
+                nn.init.zeros_(module.bias)
+
+    def forward(self, x):
+        x = self.maxpool(self.relu(self.bn1(self.conv1(x))))
+        x = self.layer4(self.layer3(self.layer2(self.layer1(x))))
+        x = self.avgpool(x).flatten(1)
+        return x if self.fc is None else self.fc(x)
