@@ -1,0 +1,180 @@
+"""Checkpoints in the published layout, with what an exact resume needs beside it."""
+
+from __future__ import annotations
+
+import os
+import re
+from typing import NamedTuple
+
+import torch
+
+from encore.models.isc_network import CLASSIFIER_KEYS, IscNetwork, IscShape
+from encore.runtime.atomic import replacing
+from encore.runtime.refusal import Refusal
+from encore.runtime.safe_load import safe_load
+from encore.training.learning_rate import isc_epoch_factor
+
+PUBLISHED_KEYS = ("state_dict", "epoch", "optimizer", "lr_scheduler")
+EPOCH_NAME = re.compile(r"checkpoint_(\d+)\.pth\.tar")
+STAGES = (4, 5, 7, 9)
+"""Places of layer1 to layer4 in the network's `base`."""
+WORK_NAME = re.compile(r"work_(\d+)_(\d+)\.pth\.tar")
+
+
+class Position(NamedTuple):
+    """The step that a run does next: epoch and step within it, counted from 0."""
+
+    epoch: int
+    step: int
+
+
+def epoch_path(folder, epoch):
+    """Published name of the checkpoint written after epoch `epoch`."""
+    return os.path.join(folder, "checkpoint_%d.pth.tar" % epoch)
+
+
+def work_path(folder, position):
+    """Name of a checkpoint within an epoch; the published code never sees it as one of its own."""
+    return os.path.join(folder, "work_%d_%d.pth.tar" % position)
+
+
+def path_at(folder, position):
+    """Path of the checkpoint at `position`: the published name at the end of an epoch, else a work file."""
+    return work_path(folder, position) if position.step else epoch_path(folder, position.epoch - 1)
+
+
+def lambda_lr_state(base_learning_rate, epoch, groups, factor=isc_epoch_factor):
+    """State of a LambdaLR after `epoch` steps, as torch 1.7.1 writes it."""
+    return {
+        "base_lrs": [base_learning_rate] * groups,
+        "last_epoch": epoch,
+        "_step_count": epoch + 1,
+        "verbose": False,
+        "_get_lr_called_within_step": False,
+        "_last_lr": [base_learning_rate * factor(epoch)] * groups,
+        "lr_lambdas": [None] * groups,
+    }
+
+
+def save(path, content):
+    """Write `content` atomically: `path` is the old file or the new one, never part of one."""
+    with replacing(path) as file:
+        torch.save(content, file)
+
+
+def load(path):
+    """Read a checkpoint, ours or a published one; Refusal where it is damaged or lacks one of the four
+    entries."""
+    content = safe_load(path)
+    missing = [key for key in PUBLISHED_KEYS if not isinstance(content, dict) or key not in content]
+    if missing:
+        raise Refusal(
+            "%s is no training checkpoint: expected the entries %s, missing %s: give a "
+            "checkpoint_<epoch>.pth.tar" % (path, ", ".join(PUBLISHED_KEYS), ", ".join(missing))
+        )
+    return content
+
+
+def position_of(content):
+    """Where a loaded checkpoint goes on; a published one always goes on at the start of an epoch."""
+    ours = content.get("encore")
+    return Position(ours["epoch"], ours["step"]) if ours else Position(int(content["epoch"]), 0)
+
+
+def find_newest(folder):
+    """Path of the checkpoint that has come furthest in `folder`, by name, or None where there is none.
+
+    The published --auto_resume fails on an empty folder; here the run then starts afresh.
+    """
+    found = []
+    for name in os.listdir(folder) if os.path.isdir(folder) else []:
+        epoch, work = EPOCH_NAME.fullmatch(name), WORK_NAME.fullmatch(name)
+        if epoch:
+            found.append((Position(int(epoch.group(1)) + 1, 0), name))
+        elif work:
+            found.append((Position(int(work.group(1)), int(work.group(2))), name))
+    return os.path.join(folder, max(found)[1]) if found else None
+
+
+def drop_work(folder, but=None):
+    """Remove the checkpoints within epochs, except the one at path `but`."""
+    for name in os.listdir(folder):
+        if WORK_NAME.fullmatch(name) and os.path.join(folder, name) != but:
+            os.unlink(os.path.join(folder, name))
+
+
+def load_exactly(network, state, source):
+    """Load `state` into `network`; Refusal naming missing, unknown and misshaped keys. Classifier blocks that
+    another process carries are passed over."""
+    own = network.state_dict()
+    elsewhere = set(CLASSIFIER_KEYS) if network.classes is not None else set()
+    missing = sorted(set(own) - set(state))
+    unknown = sorted(set(state) - set(own) - elsewhere)
+    misshaped = sorted(
+        "%s %s instead of %s" % (key, tuple(state[key].shape), tuple(own[key].shape))
+        for key in set(own) & set(state)
+        if state[key].shape != own[key].shape
+    )
+    problems = [
+        "%s: %s" % (what, _some(keys))
+        for what, keys in (("missing", missing), ("unknown", unknown), ("shape", misshaped))
+        if keys
+    ]
+    if problems:
+        raise Refusal(
+            "%s does not fit the network (%s): give the weights of this network, or its sizes"
+            % (source, "; ".join(problems))
+        )
+    network.load_state_dict({key: state[key] for key in own})
+
+
+def _some(keys, shown=4):
+    return ", ".join(keys[:shown]) + (" and %d more" % (len(keys) - shown) if len(keys) > shown else "")
+
+
+def strip(state):
+    """State dict without any of the eight classifier blocks (345 of 353 keys).
+
+    The published script drops classifier_0..3 and leaves the four of the matrix head, which its own strict
+    load then refuses; `load_stripped` takes both.
+    """
+    return type(state)((key, value) for key, value in state.items() if key not in CLASSIFIER_KEYS)
+
+
+def strip_file(checkpoint_path, path):
+    """Write the stripped bare state dict of a checkpoint to `path`, atomically."""
+    save(path, strip(load(checkpoint_path)["state_dict"]))
+
+
+def shape_of(state, source):
+    """IscShape read off a state dict's keys and sizes; Refusal, naming `source`, where those are missing."""
+    try:
+        layers = tuple(
+            1 + max(int(key.split(".")[2]) for key in state if key.startswith("base.%d." % stage))
+            for stage in STAGES
+        )
+        hidden, embedding = (len(state["projector_feat_bn.0.%d.weight" % place]) for place in (0, 3))
+        matrix = state.get("matrix_feat_bn.0.2.weight")
+        width = len(state["base.0.weight"])
+        return IscShape(layers, width, hidden, embedding, None if matrix is None else len(matrix))
+    except (KeyError, ValueError, IndexError, TypeError) as error:
+        raise Refusal(
+            "%s does not hold the network's weights, expected keys such as base.0.weight and "
+            "projector_feat_bn.0.0.weight (%s): give a stripped checkpoint" % (source, error)
+        ) from error
+
+
+def load_stripped(path, shape=None):
+    """Read a stripped state dict (ours or published) -> IscNetwork without classifiers, in evaluation mode.
+
+    shape: the IscShape expected; None: read off the weights. Strict: Refusal naming missing, unknown and
+    misshaped keys.
+    """
+    state = safe_load(path)
+    if not isinstance(state, dict) or any(not isinstance(value, torch.Tensor) for value in state.values()):
+        raise Refusal(
+            "%s is no stripped state dict, expected names and tensors only: strip the checkpoint first" % path
+        )
+    network = IscNetwork(shape if shape is not None else shape_of(state, path))
+    load_exactly(network, strip(state), path)
+    return network.eval()
