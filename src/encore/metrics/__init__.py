@@ -1,0 +1,1 @@
+"""Retrieval metrics by their published definitions; needs numpy and nothing else."""

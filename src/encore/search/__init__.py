@@ -1,0 +1,1 @@
+"""Exact nearest-neighbour search and the descriptor normalisations that rest on it."""
