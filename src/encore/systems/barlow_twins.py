@@ -1,0 +1,176 @@
+"""Barlow Twins pre-training of the backbone (Zbontar et al. 2021), which makes the start weights of ISC Track
+2.
+
+Published: ResNet-50, 1000 epochs of ImageNet in batches of 2048, projector 8192-8192-8192, lambda 0.0051,
+LARS with weights at 0.2 and biases at 0.0048 (times batch / 256), 10 epochs of warm-up, cosine to a
+thousandth; about 7 days on 16 V100. The published weights are downloaded, not made again; this makes a
+backbone for a small run, in one process.
+"""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+from typing import NamedTuple, Tuple
+
+import numpy as np
+import torch
+import torch.nn as nn
+from torch.utils.data import DataLoader, Dataset
+
+from encore.data.images import RejectedImage, decode_image
+from encore.data.training_transform import normalised
+from encore.data.two_views import published_views
+from encore.losses.barlow_twins import barlow_twins
+from encore.models.resnet import RESNET50_LAYERS, ResNet
+from encore.runtime.refusal import Refusal
+from encore.runtime.seeds import derive_seed
+from encore.training import checkpoint
+from encore.training.lars import Lars
+from encore.training.learning_rate import warm_up_cosine
+from encore.training.loop import Position, Run, StepResult, refuse_unless_finite, train
+
+SYSTEM = "barlow_twins"
+
+
+@dataclass(frozen=True)
+class PretrainingRecipe:
+    """Everything a pre-training run depends on; the defaults are the published values."""
+
+    seed: int = 0
+    layers: Tuple[int, ...] = RESNET50_LAYERS
+    width: int = 64
+    """Channels after the first convolution."""
+    size: int = 224
+    batch: int = 2048
+    epochs: int = 1000
+    warm_up_epochs: int = 10
+    projector: Tuple[int, ...] = (8192, 8192, 8192)
+    off_diagonal_weight: float = 0.0051
+    learning_rate_weights: float = 0.2
+    learning_rate_biases: float = 0.0048
+    momentum: float = 0.9
+    trust: float = 0.001
+    weight_decay: float = 1e-6
+    workers: int = 8
+
+    def __post_init__(self):
+        for name in ("width", "size", "epochs"):
+            if getattr(self, name) < 1:
+                raise Refusal("pretraining.%s must be at least 1, found %d" % (name, getattr(self, name)))
+        if self.batch < 2 or self.warm_up_epochs >= self.epochs:
+            raise Refusal(
+                "pretraining.batch must be at least 2 and warm_up_epochs below epochs, found %d "
+                "and %d of %d" % (self.batch, self.warm_up_epochs, self.epochs)
+            )
+
+
+class Pretrained(NamedTuple):
+    """Result of `pretrain`: number of steps, loss of each."""
+
+    steps: int
+    losses: Tuple[float, ...]
+
+
+def projector(features, widths):
+    """Linear, BatchNorm, ReLU between the given widths; the last layer linear only; no biases before
+    BatchNorm."""
+    widths = [features] + list(widths)
+    layers = []
+    for inputs, outputs in zip(widths[:-2], widths[1:-1]):
+        layers += [nn.Linear(inputs, outputs, bias=False), nn.BatchNorm1d(outputs), nn.ReLU(inplace=True)]
+    return nn.Sequential(*layers, nn.Linear(widths[-2], widths[-1], bias=False))
+
+
+class TwoViews(Dataset):
+    """Item (epoch, step) -> two uint8 batches (batch, 3, size, size); an epoch is a permutation of the
+    source."""
+
+    def __init__(self, source, recipe):
+        self.source, self.recipe = source, recipe
+        self.iterations = len(source) // recipe.batch
+        if self.iterations == 0:
+            raise Refusal(
+                "pre-training needs one batch of %d images at least, found %d: lower "
+                "pretraining.batch" % (recipe.batch, len(source))
+            )
+
+    def __getitem__(self, address):
+        epoch, step = address
+        recipe = self.recipe
+        order = np.random.RandomState(derive_seed(recipe.seed, SYSTEM, "order", epoch) % 2**32)
+        chosen = order.permutation(len(self.source))[step * recipe.batch : (step + 1) * recipe.batch]
+        views = [[], []]
+        for row, item in enumerate(chosen):
+            image = self._image(int(item))
+            for number, view in enumerate(published_views(recipe.size)):
+                rng = random.Random(derive_seed(recipe.seed, SYSTEM, "view", epoch, step, row, number))
+                views[number].append(np.asarray(view(image, rng)).transpose(2, 0, 1))
+        return [torch.from_numpy(np.stack(pictures)) for pictures in views]
+
+    def _image(self, item):
+        try:
+            return decode_image(self.source.read(item)).convert("RGB")
+        except RejectedImage as rejected:
+            raise Refusal(
+                "pre-training image %s cannot be read (%s): leave it out"
+                % (self.source.names[item], rejected.reason)
+            ) from rejected
+
+    def batches(self, epoch, first, workers):
+        """Iterate over the batches of an epoch from step `first` on."""
+        addresses = [(epoch, step) for step in range(first, self.iterations)]
+        return DataLoader(self, batch_size=None, sampler=addresses, num_workers=workers)
+
+
+def pretrain(recipe: PretrainingRecipe, source, path, device=None):
+    """Pre-train on an image source (`len`, `names`, `read(i)`) -> Pretrained.
+
+    Writes the backbone's bare state dict with torchvision's names and without fc to `path`, atomically.
+    Raises Refusal for images and values that do not fit, and for a loss that is not finite.
+    """
+    device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    views = TwoViews(source, recipe)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(derive_seed(recipe.seed, SYSTEM, "initial weights"))
+        backbone = ResNet(recipe.layers, recipe.width, classes=None).to(device).train()
+        head = projector(backbone.features, recipe.projector).to(device).train()
+    parameters = list(backbone.parameters()) + list(head.parameters())
+    groups = [
+        dict(params=[p for p in parameters if p.dim() > 1], scale=recipe.learning_rate_weights),
+        dict(params=[p for p in parameters if p.dim() == 1], scale=recipe.learning_rate_biases),
+    ]
+    optimizer = Lars(groups, 0.0, recipe.momentum, recipe.trust, recipe.weight_decay)
+    losses = []
+
+    def step(epoch, number, pair):
+        first, second = (head(backbone(normalised(view).to(device))) for view in pair)
+        loss = barlow_twins(first, second, recipe.off_diagonal_weight)
+        refuse_unless_finite(loss.item(), {}, epoch, number)
+        factor = (
+            warm_up_cosine(
+                epoch * views.iterations + number,
+                recipe.epochs * views.iterations,
+                recipe.warm_up_epochs * views.iterations,
+            )
+            * recipe.batch
+            / 256
+        )
+        for group in optimizer.param_groups:
+            group["lr"] = group["scale"] * factor
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+        return StepResult(loss.item(), {}, factor)
+
+    run = Run(
+        recipe.epochs,
+        views.iterations,
+        lambda epoch, first: views.batches(epoch, first, recipe.workers),
+        step,
+        save=lambda position: None,
+    )
+    steps = train(run, Position(0, 0), "%s pre-training" % SYSTEM)
+    checkpoint.save(path, {name: value.cpu() for name, value in backbone.state_dict().items()})
+    return Pretrained(steps, tuple(losses))

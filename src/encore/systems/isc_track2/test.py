@@ -1,0 +1,196 @@
+"""The test of the descriptor track: from descriptors to the published numbers (spec isc-track2 3).
+
+Multi-scale descriptors, queries stretched against the training set, a global search for the nearest pairs,
+and micro average precision over them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Optional
+
+import numpy as np
+
+from encore.data.descriptors import Submission
+from encore.metrics.definitions import ISC2021, PLATFORM
+from encore.metrics.pairs import Predictions, contained
+from encore.metrics.predictions import PairIds, read_ground_truth, write_predictions
+from encore.metrics.recall_at_rank import ranks_of_true_pairs, recall_at_rank
+from encore.runtime.atomic import replacing
+from encore.runtime.refusal import Refusal
+from encore.search.capped import Pairs, best_pairs
+from encore.search.multi_scale import mean_of_scales
+from encore.search.nearest import nearest
+from encore.search.stretching import PUBLISHED as PUBLISHED_STRETCHING
+from encore.search.stretching import Stretching
+
+SEARCHES = ("capped", "knn")
+
+
+@dataclass(frozen=True)
+class EvaluationRecipe:
+    """How a submission is made and searched; the defaults are the published values."""
+
+    stretching: Optional[Stretching] = PUBLISHED_STRETCHING
+    """None: queries stay as they are"""
+    search: str = "capped"
+    """"capped": the best pairs over all queries together; "knn": the `neighbours` nearest of each query"""
+    neighbours: int = 10
+    """references per query of the "knn" search"""
+
+    def __post_init__(self):
+        if self.search not in SEARCHES:
+            raise Refusal("expected search to be one of {}, found {!r}".format(SEARCHES, self.search))
+        if self.neighbours < 1:
+            raise Refusal("expected neighbours to be at least 1, found {}".format(self.neighbours))
+
+
+PUBLISHED = EvaluationRecipe()
+
+
+def multi_scale(scales):
+    """One (ids, vectors) from those of every scale: their mean, L2-normalised again; the ids must agree."""
+    scales = list(scales)
+    for ids, _ in scales[1:]:
+        if ids != scales[0][0]:
+            raise Refusal(
+                "expected the same pictures in the same order at every scale, found {} and {} ids that "
+                "differ; extract the scales from one data set".format(len(scales[0][0]), len(ids))
+            )
+    return scales[0][0], mean_of_scales([vectors for _, vectors in scales])
+
+
+def make_submission(queries, references, training=None, recipe=PUBLISHED):
+    """The Submission of (ids, vectors) of `queries` and `references`, multi-scale and L2-normalised.
+
+    Queries are stretched against `training` (ids, vectors), which only a recipe with stretching needs.
+    References stay as they are.
+    """
+    query_ids, query = queries
+    reference_ids, reference = references
+    if recipe.stretching is not None:
+        if training is None:
+            raise Refusal(
+                "expected training descriptors for stretching, found none; extract them, or leave "
+                "stretching out"
+            )
+        query = recipe.stretching.stretched(query, training[1])
+    return Submission(query, reference, list(query_ids), list(reference_ids))
+
+
+@dataclass(frozen=True, eq=False)
+class TestResult:
+    """What a test gives: `metrics` (flat dict of numbers), `pairs` (Pairs, by rows of `submission`), and
+    `curve` ((recall, precision) float64, the corners of the precision-recall curve, isc2021 definition)."""
+
+    __test__ = False
+
+    metrics: dict
+    pairs: Pairs
+    curve: tuple
+    submission: Submission
+
+    def write_predictions(self, path):
+        """Write the predictions that were evaluated as CSV: header query_id,reference_id,score; exact
+        scores."""
+        query_ids, reference_ids = (
+            np.array(self.submission.query_ids),
+            np.array(self.submission.reference_ids),
+        )
+        write_predictions(
+            path,
+            query_ids[self.pairs.query].tolist(),
+            reference_ids[self.pairs.reference].tolist(),
+            self.pairs.score,
+        )
+
+    def write_curve(self, path):
+        """Write the precision-recall curve as CSV: header recall,precision."""
+        with replacing(path, "w") as file:
+            file.write("recall,precision\n")
+            file.writelines(
+                "{!r},{!r}\n".format(*point) for point in zip(*(column.tolist() for column in self.curve))
+            )
+
+
+def evaluate(submission, ground_truth_path, recipe=PUBLISHED):
+    """Search `submission` and measure it against a ground truth CSV by both published definitions: a
+    TestResult.
+
+    isc2021 searches among all queries; the platform among the labelled ones only, for 10 results a labelled
+    query. `recall_at_p90_isc2021` and `threshold_at_p90_isc2021` are left out where precision 0.9 is never
+    reached: that definition has no number there. Refuses true pairs whose query or reference has no
+    descriptor.
+    """
+    truth = _truth_by_rows(submission, ground_truth_path)
+    pairs = search(submission, recipe, ISC2021.search_results(truth))
+    predictions = Predictions(pairs.query, pairs.reference, pairs.score)
+    official = ISC2021.evaluate(predictions, truth)
+    labelled = _labelled_pairs(submission, truth, recipe, pairs)
+    platform = PLATFORM.evaluate(Predictions(labelled.query, labelled.reference, labelled.score), truth)
+    ranks = ranks_of_true_pairs(predictions, truth)
+    metrics = {
+        "micro_ap_isc2021": official.micro_ap,
+        "micro_ap_platform": platform.micro_ap,
+        "recall_at_p90_platform": platform.recall_at_p90,
+        "recall_at_1": recall_at_rank(ranks, 1),
+        "recall_at_10": recall_at_rank(ranks, 10),
+        "queries": len(submission.query),
+        "references": len(submission.reference),
+        "labelled_queries": len(truth.labelled),
+        "true_pairs": len(truth),
+        "predictions": len(pairs),
+    }
+    if official.recall_at_p90 is not None:
+        metrics["recall_at_p90_isc2021"] = official.recall_at_p90
+        metrics["threshold_at_p90_isc2021"] = official.threshold_at_p90
+    return TestResult(metrics, pairs, official.ranking.curve(), submission)
+
+
+def _labelled_pairs(submission, truth, recipe, pairs):
+    """The platform's Pairs: among labelled queries only. `pairs` of all queries start with them if all are
+    labelled."""
+    results = PLATFORM.search_results(truth)
+    if len(truth.labelled) == len(submission.query) and results <= ISC2021.search_results(truth):
+        return Pairs(pairs.query[:results], pairs.reference[:results], pairs.score[:results])
+    return search(submission, recipe, results, among=truth.labelled)
+
+
+def search(submission, recipe, results, among=None):
+    """At most `results` Pairs (row numbers of `submission`), nearest first, for the query rows `among` (all:
+    None).
+
+    Score: minus the squared L2 distance.
+    """
+    rows = np.arange(len(submission.query)) if among is None else among
+    query = submission.query[rows]
+    if recipe.search == "capped":
+        pairs = best_pairs(query, submission.reference, results)
+        return Pairs(rows[pairs.query], pairs.reference, pairs.score)
+    score, reference = nearest(query, submission.reference, recipe.neighbours, metric="squared_l2")
+    score, reference, query = score.ravel(), reference.ravel(), np.repeat(rows, score.shape[1])
+    order = np.lexsort((reference, query, -score))[:results]
+    return Pairs(query[order], reference[order], score[order])
+
+
+def _truth_by_rows(submission, path):
+    """The GroundTruth of a CSV with row numbers of `submission` as ids."""
+    ids = PairIds()
+    ids.queries.encode([name.encode("utf-8") for name in submission.query_ids])
+    ids.references.encode([name.encode("utf-8") for name in submission.reference_ids])
+    truth = read_ground_truth(path, ids)
+    if not len(truth):
+        raise Refusal("expected at least one true pair, found none in {}".format(path))
+    for what, numbers, held, table in (
+        ("query", truth.labelled, len(submission.query), ids.queries),
+        ("reference", truth.reference, len(submission.reference), ids.references),
+    ):
+        without = numbers[~contained(numbers, np.arange(held))]
+        if len(without):
+            raise Refusal(
+                "expected a descriptor of every {} of {}, found none of {} ({} in all); test with the data "
+                "set that the ground truth belongs to".format(
+                    what, path, table.names[without[0]], len(np.unique(without))
+                )
+            )
+    return truth

@@ -1,0 +1,196 @@
+"""Training of ISC 2021 Track 2: one ResNet-50 with a 256-d matrix head distilled from its own 8192-d head.
+
+Published: 100,000 classes x 20 images of 256 x 256, 25 epochs of 8,000 batches of 128 on four V100, under one
+day. Each step cuts the batch in four replicas of 32 (BatchNorm statistics and WaveBlock bands per replica),
+computes 10 CE + CE of the matrix head + 2 KD + triplet on the whole batch, and updates with Adam without
+weight decay.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+from typing import NamedTuple, Optional
+
+import torch
+
+from encore.data.batches import Batches, BatchPlan, load_batches
+from encore.data.training_transform import TrainingTransform
+from encore.models.isc_network import CLASSIFIER_BLOCKS
+from encore.runtime.refusal import Refusal
+from encore.runtime.seeds import derive_seed
+from encore.systems.isc_track2.recipe import SYSTEM, TrainingRecipe
+from encore.systems.isc_track2.start_weights import StartWeights, build_network, load_start_weights
+from encore.training import checkpoint, loop
+from encore.training.class_parallel import ClassParallelStep
+from encore.training.distributed import join_processes
+from encore.training.journal import Journal
+from encore.training.learning_rate import isc_epoch_factor
+from encore.training.optimizer_state import adam, gather_named, load_adam_state, published_adam_state
+
+
+class Trained(NamedTuple):
+    """Result of `train` (the same on every process)."""
+
+    checkpoint: str
+    """Path of the last epoch's checkpoint."""
+    steps: int
+    """Steps done by this call (fewer than the whole run's after a resume)."""
+    classes: int
+    resumed_from: Optional[str]
+    start_weights: Optional[StartWeights]
+
+
+class IscTraining:
+    """One process's part of a run: network, optimizer and data, ready for `loop.train`."""
+
+    def __init__(self, recipe: TrainingRecipe, data_set, processes, device):
+        self.recipe, self.processes, self.device = recipe, processes, device
+        own = processes.share(recipe.replicas)
+        chunk = recipe.batch // recipe.replicas
+        plan = BatchPlan(
+            SYSTEM,
+            recipe.seed,
+            recipe.batch,
+            recipe.instances,
+            recipe.iterations,
+            TrainingTransform(recipe.height, recipe.width, pad=recipe.pad),
+            recipe.keep_bytes,
+        )
+        self.batches = Batches(data_set, plan, slice(own[0] * chunk, (own[-1] + 1) * chunk))
+        self.own = own
+        self.network = build_network(recipe, self.batches.classes, processes.share(CLASSIFIER_BLOCKS)).train()
+
+    def to_device(self):
+        """Move the network, then make what refers to its parameters."""
+        self.network.to(self.device)
+        self.optimizer = adam(self.network, self.recipe.learning_rate)
+        self.gradients = ClassParallelStep(
+            self.network, self.recipe.loss, self.recipe.replicas, self.processes
+        )
+
+    def step(self, epoch, step, batch):
+        """One update; the loss is checked before it."""
+        images, labels = (part.to(self.device, non_blocking=True) for part in batch)
+        rngs = [
+            random.Random(derive_seed(self.recipe.seed, SYSTEM, "wave_block", epoch, step, replica))
+            for replica in self.own
+        ]
+        total, terms = self.gradients.gradients(images, labels, rngs)
+        loss, terms = total.item(), {name: term.item() for name, term in terms.items()}
+        loop.refuse_unless_finite(loss, terms, epoch, step)
+        rate = self.recipe.rate(epoch)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        self.optimizer.step()
+        return loop.StepResult(loss, terms, rate)
+
+    def content(self, position):
+        """The checkpoint's content at `position` (collective; whole on the first process)."""
+        recipe = self.recipe
+        state = gather_named(self.network.state_dict(), self.processes)
+        optimizer = published_adam_state(
+            self.network, self.optimizer, self.processes, recipe.rate(position.epoch), recipe.learning_rate
+        )
+        scheduler = checkpoint.lambda_lr_state(
+            recipe.learning_rate,
+            position.epoch,
+            len(optimizer["param_groups"]),
+            lambda epoch: isc_epoch_factor(epoch, *recipe.schedule),
+        )
+        ours = {"format": 1, "epoch": position.epoch, "step": position.step, "recipe": recipe.digest()}
+        return {
+            "state_dict": state,
+            "epoch": position.epoch,
+            "optimizer": optimizer,
+            "lr_scheduler": scheduler,
+            "encore": ours,
+        }
+
+    def save(self, folder, position):
+        """Write the checkpoint at `position`: the published file after an epoch, a work file within one."""
+        content = self.content(position)
+        if self.processes.is_first:
+            path = checkpoint.path_at(folder, position)
+            checkpoint.save(path, content)
+            checkpoint.drop_work(folder, but=path)
+        self.processes.barrier()
+
+    def resume(self, path):
+        """Take network and optimizer from a checkpoint, ours or published -> Position of the next step."""
+        content = checkpoint.load(path)
+        found = content.get("encore", {}).get("recipe", self.recipe.digest())
+        expected = self.recipe.digest()
+        changed = sorted(name for name in set(found) | set(expected) if found.get(name) != expected.get(name))
+        if changed:
+            raise Refusal(
+                "%s was written with other values of %s: resume with those, or start in an empty "
+                "folder"
+                % (
+                    path,
+                    ", ".join(
+                        "%s (%s, now %s)" % (name, found.get(name), expected.get(name)) for name in changed
+                    ),
+                )
+            )
+        checkpoint.load_exactly(self.network, content["state_dict"], path)
+        load_adam_state(self.network, self.optimizer, content["optimizer"])
+        return checkpoint.position_of(content)
+
+
+def train(
+    recipe: TrainingRecipe,
+    data_set,
+    start_weights_path,
+    logs_dir,
+    resume=None,
+    auto_resume=False,
+    device=None,
+    on_step=None,
+):
+    """Train from a data set (`len`, `names`, `read(i)`) -> Trained; writes checkpoints and the record to
+    `logs_dir`.
+
+    resume: a checkpoint's path; auto_resume: go on from the newest in logs_dir, or start afresh where there
+    is none. device: "cpu" or "cuda", by default what is there. on_step(epoch, step, StepResult): called after
+    each step. On the CPU a run that is killed and resumed ends in the same bits (same number of threads), and
+    so does one on 1, 2 or 4 processes. Raises Refusal for data, weights or values that do not fit, and for a
+    loss that is not finite.
+    """
+    torch.backends.cudnn.benchmark = False  # the published run sets it and is not deterministic
+    torch.backends.cudnn.deterministic = True
+    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False  # no such thing on a V100
+    processes, device = join_processes(device)
+    os.makedirs(logs_dir, exist_ok=True)
+    training = IscTraining(recipe, data_set, processes, device)
+    source = resume or (checkpoint.find_newest(logs_dir) if auto_resume else None)
+    started = None
+    if source is None and start_weights_path is not None:
+        started = load_start_weights(training.network, start_weights_path)
+    training.to_device()
+    start = training.resume(source) if source is not None else checkpoint.Position(0, 0)
+    batches = training.batches
+    journal = Journal(logs_dir, len(batches), recipe.print_every, start) if processes.is_first else None
+
+    def record(epoch, step, result, seconds, waited):
+        if journal is not None:
+            journal.step(epoch, step, result.learning_rate, result.loss, result.terms, seconds, waited)
+        if on_step is not None:
+            on_step(epoch, step, result)
+
+    run = loop.Run(
+        recipe.epochs,
+        len(batches),
+        lambda epoch, first: load_batches(batches, epoch, first, recipe.workers, device.type == "cuda"),
+        training.step,
+        lambda position: training.save(logs_dir, position),
+        record,
+        recipe.save_every,
+    )
+    try:
+        steps = loop.train(run, start, "%s training" % SYSTEM)
+    finally:
+        if journal is not None:
+            journal.close()
+    final = checkpoint.epoch_path(logs_dir, max(recipe.epochs, start.epoch) - 1)
+    return Trained(final, steps, batches.classes, source, started)

@@ -1,0 +1,203 @@
+"""Whole training runs: on one, two and four processes, killed and resumed, refused."""
+
+import dataclasses
+import json
+import multiprocessing
+import random
+import signal
+import socket
+
+import pytest
+import torch
+
+from encore.models.isc_network import IscShape
+from encore.runtime.refusal import Refusal
+from encore.systems.isc_track2.recipe import TrainingRecipe
+from encore.systems.isc_track2.training import IscTraining, train
+from encore.training import checkpoint
+from encore.training.distributed import Processes
+from tests.encore.in_memory_set import InMemorySet
+from tests.encore.systems.isc_track2 import tiny_run
+from tests.encore.systems.isc_track2.tiny_run import RECIPE
+
+LAST = "checkpoint_1.pth.tar"
+
+
+PROCESSES = multiprocessing.get_context("forkserver")
+PROCESSES.set_forkserver_preload(["tests.encore.systems.isc_track2.tiny_run"])
+
+
+def start(logs, **options):
+    process = PROCESSES.Process(target=tiny_run.run, args=(logs,), kwargs=options)
+    process.start()
+    return process
+
+
+def finish(process):
+    process.join(timeout=120)
+    return process.exitcode
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory):
+    logs = tmp_path_factory.mktemp("uninterrupted")
+    assert finish(start(logs)) == 0
+    return logs
+
+
+def assert_same_bits(found, expected):
+    if isinstance(expected, torch.Tensor):
+        assert found.dtype == expected.dtype and torch.equal(found, expected)
+    elif isinstance(expected, dict):
+        assert list(found) == list(expected)
+        for key in expected:
+            assert_same_bits(found[key], expected[key])
+    elif isinstance(expected, (list, tuple)):
+        assert len(found) == len(expected)
+        for one, other in zip(found, expected):
+            assert_same_bits(one, other)
+    else:
+        assert found == expected
+
+
+@pytest.mark.parametrize("count", [2, 4])
+def test_two_and_four_processes_give_the_bits_of_one(uninterrupted, tmp_path, count):
+    # Asked for: 1e-6. Adam makes any such bound on parameters false unless sums are taken in one order, since
+    # the last bit of a gradient near zero decides the sign of a whole step; in one order the difference is
+    # exactly 0.
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = str(probe.getsockname()[1])
+    shared = dict(MASTER_ADDR="127.0.0.1", MASTER_PORT=port, WORLD_SIZE=str(count))
+    processes = [
+        start(tmp_path, environment=dict(shared, RANK=str(rank), LOCAL_RANK=str(rank)))
+        for rank in range(count)
+    ]
+    assert [finish(process) for process in processes] == [0] * count
+    assert_same_bits(checkpoint.load(str(tmp_path / LAST)), checkpoint.load(str(uninterrupted / LAST)))
+    assert (tmp_path / "history.jsonl").read_text() == (uninterrupted / "history.jsonl").read_text()
+
+
+def test_a_killed_and_resumed_run_ends_in_the_same_bits(uninterrupted, tmp_path):
+    places = [(epoch, step) for epoch in range(RECIPE.epochs) for step in range(RECIPE.iterations)]
+    first = random.choice(places[:-1])
+    assert finish(start(tmp_path, kill_after=first)) == -signal.SIGKILL, first
+    assert finish(start(tmp_path, kill_in_save=1)) == -signal.SIGKILL, first
+    assert not (tmp_path / LAST).exists() or first[0] == 1
+    assert finish(start(tmp_path)) == 0
+    # contents, not bytes of the file: torch 1.7.1 names the entries of the archive by memory addresses
+    assert_same_bits(checkpoint.load(str(tmp_path / LAST)), checkpoint.load(str(uninterrupted / LAST)))
+    assert (tmp_path / "history.jsonl").read_text() == (uninterrupted / "history.jsonl").read_text(), first
+    assert not list(tmp_path.glob("work_*.tar"))
+
+
+def test_the_record_holds_a_line_per_logged_step(uninterrupted):
+    history = [json.loads(line) for line in (uninterrupted / "history.jsonl").read_text().splitlines()]
+    assert [(line["epoch"], line["step"]) for line in history] == [(e, s) for e in range(2) for s in range(5)]
+    assert history[0]["learning_rate"] == pytest.approx(0.01 * 0.01)
+    log = (uninterrupted / "log.txt").read_text().splitlines()
+    assert log[0].startswith("Epoch: [0][1/5]\tLR 0.00010000\tTime ")
+    assert [field.split(" ")[0] for field in log[0].split("\t")] == [
+        "Epoch:",
+        "LR",
+        "Time",
+        "Data",
+        "Loss_ce",
+        "Loss_ce_1",
+        "Loss_ce_soft",
+        "Loss_tr",
+        "Prec",
+        "Prec_1",
+    ]
+    assert list(uninterrupted.glob("events.out.tfevents.*"))
+
+
+def test_a_finished_run_has_nothing_to_do(uninterrupted):
+    before = (uninterrupted / LAST).read_bytes()
+    done = train(RECIPE, InMemorySet(), None, str(uninterrupted), auto_resume=True, device="cpu")
+    assert done.steps == 0 and done.checkpoint == str(uninterrupted / LAST)
+    assert (uninterrupted / LAST).read_bytes() == before
+
+
+def test_resuming_with_another_value_is_refused_by_its_name(uninterrupted, tmp_path):
+    changed = dataclasses.replace(RECIPE, learning_rate=0.02)
+    with pytest.raises(Refusal, match="learning_rate .0.01, now 0.02"):
+        train(changed, InMemorySet(), None, str(tmp_path), resume=str(uninterrupted / LAST), device="cpu")
+
+
+def test_a_published_checkpoint_goes_on_at_its_epoch(uninterrupted, tmp_path):
+    content = checkpoint.load(str(uninterrupted / "checkpoint_0.pth.tar"))
+    del content["encore"]
+    torch.save(content, str(tmp_path / "checkpoint_0.pth.tar"))
+    done = train(RECIPE, InMemorySet(), None, str(tmp_path), auto_resume=True, device="cpu")
+    assert done.steps == RECIPE.iterations
+    ours, theirs = (checkpoint.load(str(folder / LAST)) for folder in (tmp_path, uninterrupted))
+    assert_same_bits(ours, theirs)
+
+
+def test_a_loss_that_is_not_finite_stops_before_the_update(tmp_path):
+    # the published factor of epoch 0 is 0.01; a rate of 1e36 sends the first update beyond float32
+    wild = dataclasses.replace(RECIPE, learning_rate=1e36)
+    with pytest.raises(Refusal, match="loss of epoch 0, step 1 is nan"):
+        train(wild, InMemorySet(), None, str(tmp_path), device="cpu")
+    lines = (tmp_path / "history.jsonl").read_text().splitlines()
+    assert len(lines) == 1
+
+
+def test_every_step_and_replica_has_bands_of_its_own():
+    training = IscTraining(RECIPE, InMemorySet(), Processes(), torch.device("cpu"))
+    training.to_device()
+    seen = []
+
+    def gradients(images, labels, rngs):
+        seen.extend(rng.random() for rng in rngs)
+        for parameter in training.network.parameters():
+            parameter.grad = torch.zeros_like(parameter)
+        return torch.tensor(1.0), {}
+
+    training.gradients.gradients = gradients
+    for epoch, step in ((0, 0), (0, 1), (1, 0)):
+        training.step(epoch, step, training.batches[(epoch, step)])
+    assert len(set(seen)) == 3 * RECIPE.replicas
+
+
+def test_a_damaged_image_is_named(tmp_path):
+    images = InMemorySet()
+    for i in range(len(images)):
+        images.damage(i)
+    with pytest.raises(Refusal, match=r"training image \d+_\d\.jpg cannot be read"):
+        train(RECIPE, images, None, str(tmp_path), device="cpu")
+
+
+@pytest.mark.parametrize("classes", [18, 17])
+def test_classes_that_do_not_divide_by_four_are_refused(classes, tmp_path):
+    with pytest.raises(Refusal, match="multiple of 4"):
+        train(RECIPE, InMemorySet(classes), None, str(tmp_path), device="cpu")
+
+
+@pytest.mark.parametrize(
+    "values, named",
+    [
+        (dict(batch=130), r"batch \(130\)"),
+        (dict(learning_rate=0.0), "learning_rate"),
+        (dict(batch=4), r"batch \(4\)"),
+        (dict(epochs=0), "epochs"),
+    ],
+)
+def test_bad_values_are_refused_by_name(values, named):
+    with pytest.raises(Refusal, match=named):
+        TrainingRecipe(**values)
+
+
+def test_published_values_are_the_defaults():
+    recipe = TrainingRecipe()
+    assert (recipe.epochs, recipe.iterations, recipe.batch, recipe.instances, recipe.replicas) == (
+        25,
+        8000,
+        128,
+        4,
+        4,
+    )
+    assert recipe.shape == IscShape((3, 4, 6, 3), 64, 4096, 8192, 256)
+    assert recipe.loss.__class__.__name__ == "IscLoss" and recipe.loss.cross_entropy == 10.0
+    assert recipe.rate(0) == pytest.approx(3.5e-6)

@@ -1,0 +1,61 @@
+"""A tiny training run, made to run in a process of its own, which can kill itself."""
+
+import os
+import signal
+
+import torch
+
+from encore.models.isc_network import IscShape
+from encore.systems.isc_track2.recipe import TrainingRecipe
+from encore.systems.isc_track2.training import train
+from tests.encore.in_memory_set import InMemorySet
+
+RECIPE = TrainingRecipe(
+    seed=7,
+    shape=IscShape((1, 1, 1, 1), 2, 16, 32, 8),
+    height=32,
+    width=32,
+    batch=32,
+    learning_rate=0.01,
+    epochs=2,
+    iterations=5,
+    schedule=(1, 2, 3),
+    print_every=1,
+    save_every=2,
+    workers=0,
+)
+
+
+def die():
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def die_in_save(number):
+    """The `number`-th torch.save of this process writes half of its file, then kills."""
+    whole = torch.save
+    left = [number]
+
+    def save(content, file):
+        left[0] -= 1
+        if left[0]:
+            return whole(content, file)
+        file.write(b"PK\x03\x04 half a checkpoint")
+        file.flush()
+        die()
+
+    torch.save = save
+
+
+def run(logs, kill_after=None, kill_in_save=None, environment=()):
+    """Train in `logs`; kill_after: (epoch, step) after which, kill_in_save: the save in which the process
+    kills itself."""
+    os.environ.update(environment)
+    torch.set_num_threads(1)
+    if kill_in_save:
+        die_in_save(kill_in_save)
+
+    def on_step(epoch, step, result):
+        if (epoch, step) == kill_after:
+            die()
+
+    train(RECIPE, InMemorySet(), None, str(logs), auto_resume=True, device="cpu", on_step=on_step)
