@@ -1,0 +1,1 @@
+"""Stages: each reads its parameters, calls src/encore, writes outputs and records; no arithmetic."""

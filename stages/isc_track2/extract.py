@@ -1,0 +1,64 @@
+"""Extract the descriptors of training pictures, references and queries at every scale, for one model."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from typing import Optional, Tuple
+
+from encore.data.image_source import open_source
+from encore.data.manifest import file_digest
+from encore.runtime.parameters import limited, recipe_digest
+from encore.runtime.stage import Stage, run_stage, stage_parser
+from encore.systems.isc_track2.extraction import ExtractionRecipe, Extractor
+from encore.systems.isc_track2.parameters import network_shape
+from encore.training.checkpoint import load_stripped
+
+
+@dataclasses.dataclass(frozen=True)
+class ExtractParameters:
+    """Parameters of the stage `extract`."""
+
+    training: str = limited()
+    references: str = limited()
+    queries: str = limited()
+    scales: Tuple[int, ...] = limited(low=8, high=4096)
+    batch_size: int = limited(low=1)
+    batches_per_chunk: int = limited(low=1)
+    gem_exponent: Optional[float] = limited(low=0.0, high=100.0)
+    workers: int = limited(low=0, high=1024)
+
+    def recipe(self):
+        return ExtractionRecipe(self.scales, self.batch_size, self.batches_per_chunk, self.gem_exponent)
+
+
+def main():
+    parser = stage_parser(__doc__)
+    parser.add_argument("model", help="name of the stripped weights in models/isc_track2")
+    arguments = parser.parse_args()
+    with Stage("isc_track2", "extract", item=arguments.model) as stage:
+        parameters = stage.parameters(arguments.params, ExtractParameters)
+        weights = "models/isc_track2/{}.pth.tar".format(arguments.model)
+        work = stage.work_folder(recipe_digest(parameters.recipe(), file_digest(weights)))
+        counts = extract(parameters, load_stripped(weights, network_shape(arguments.params)), work)
+        stage.publish(work, "descriptors/isc_track2/{}".format(arguments.model))
+        stage.metrics(counts)
+
+
+def extract(parameters, network, folder):
+    """Write `<set>_<scale>` chunk files of the three sets into `folder`; returns the size of each set."""
+    import torch
+
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    extractor = Extractor(network, parameters.recipe(), parameters.workers, device)
+    counts = {}
+    for name in ("training", "references", "queries"):
+        images = open_source(getattr(parameters, name))
+        counts[name] = len(images)
+        for size in parameters.scales:
+            extractor.to_files(images, size, os.path.join(folder, "{}_{}.hdf5".format(name, size)))
+    return counts
+
+
+if __name__ == "__main__":
+    run_stage(main)

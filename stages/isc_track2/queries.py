@@ -1,0 +1,26 @@
+"""Prepare the query set: the given one, or queries made from references with a held-out seed."""
+
+from __future__ import annotations
+
+from encore.runtime.parameters import recipe_digest
+from encore.runtime.stage import Stage, run_stage, stage_parser
+from encore.systems.isc_track2.query_set import QueryParameters, write_query_set
+
+OUTPUT = "data/isc_queries"
+
+
+def main():
+    arguments = stage_parser(__doc__).parse_args()
+    with Stage("isc_track2", "queries") as stage:
+        parameters = stage.parameters(arguments.params, QueryParameters)
+        digest = recipe_digest(
+            parameters.recipe(), stage.inputs("query_images", "reference_images", "foreign_images")
+        )
+        work = stage.work_folder(digest)
+        manifest = write_query_set(work, parameters, digest)
+        stage.publish(work, OUTPUT)
+        stage.metrics({"queries": manifest.count, "bytes": manifest.bytes})
+
+
+if __name__ == "__main__":
+    run_stage(main)
