@@ -1,0 +1,215 @@
+"""The command line `encore`: every command is thin, the work is in the module of the same name."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Optional
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from checks.size import PROJECT, Size
+from encore.runtime.refusal import Refusal
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    help="Re-run published training systems and verify whether their numbers come out again.",
+)
+
+FolderArgument = Annotated[Path, typer.Argument(help="a size: the folder of a dvc.yaml, `.` or `mini`")]
+ClaimsOption = Annotated[
+    Optional[Path], typer.Option(help="the claim folder", show_default="claims/ of the project")
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="print JSON instead of a table")]
+
+
+def main(arguments=None):
+    """Run one command; a refusal is printed without a traceback and ends with status 2."""
+    try:
+        app(args=arguments, prog_name="encore")
+    except Refusal as refusal:
+        print(f"encore: {refusal}", file=sys.stderr)
+        sys.exit(2)
+
+
+@app.command(epilog="Example: [bold]encore data --size mini[/]")
+def data(
+    size: Annotated[Path, typer.Option(help="folder with inputs.yaml")] = Path("."),
+    dataset: Annotated[Optional[list[str]], typer.Option(help="only this data set (may be repeated)")] = None,
+    as_json: JsonOption = False,
+):
+    """Check that the raw data are there, complete and under the expected names; write inputs/*.json."""
+    from checks.data import check_data
+
+    rows = check_data(size, dataset or ())
+    _table(("dataset", "count", "bytes", "path"), rows, as_json)
+
+
+@app.command(epilog="Example: [bold]encore counts data/isc_100k_256 --images 2000000 --classes 100000[/]")
+def counts(
+    folder: Annotated[Path, typer.Argument(help="a data set folder with manifest.json")],
+    images: Annotated[Optional[int], typer.Option(help="images it must hold")] = None,
+    classes: Annotated[Optional[int], typer.Option(help="classes it must hold")] = None,
+    content: Annotated[bool, typer.Option("--content", help="also check every byte of every shard")] = False,
+    as_json: JsonOption = False,
+):
+    """Check the manifest of a generated data set: shards, digests, number of images and classes."""
+    from checks.counts import check_counts
+
+    found, problems = check_counts(folder, images, classes, content)
+    _table(("what", "expected", "found"), [dataclasses.asdict(count) for count in found], as_json)
+    for problem in problems:
+        print(f"encore: {problem}", file=sys.stderr)
+    raise typer.Exit(1 if problems else 0)
+
+
+@app.command(epilog="Example: [bold]encore verify mini[/]")
+def verify(folder: FolderArgument = Path("."), claims: ClaimsOption = None, as_json: JsonOption = False):
+    """Turn every claim of a size into a verdict; exit 0 only if no gating claim deviates or is missing."""
+    from checks.verify import failures, show, verify, write_verdicts
+
+    size = Size.of(folder, claims)
+    verdicts = verify(size)
+    show(verdicts, write_verdicts(size, verdicts), as_json)
+    raise typer.Exit(1 if failures(verdicts) else 0)
+
+
+@app.command(epilog="Example: [bold]encore report mini[/]")
+def report(folder: FolderArgument = Path("."), claims: ClaimsOption = None):
+    """Write report/index.html: verdicts, curves, copies, matches, photographs, environments, on one page."""
+    from checks.report.page import write_report
+
+    print(write_report(Size.of(folder, claims)))
+
+
+@app.command(epilog="Example: [bold]encore match photos/new photos/archive --output found --top 5[/]")
+def match(
+    queries: Annotated[Path, typer.Argument(help="folder of pictures that may be copies")],
+    references: Annotated[Path, typer.Argument(help="folder of pictures they may be copies of")],
+    weights: Annotated[
+        Optional[Path], typer.Option(help="trained weights", show_default="the mini weights")
+    ] = None,
+    output: Annotated[Path, typer.Option(help="folder to write")] = Path("encore-match"),
+    top: Annotated[int, typer.Option(min=1, help="references to list for each query")] = 5,
+):
+    """Find the best matches of one folder of pictures in another: matches.csv and gallery.html."""
+    from checks.match import match_folders
+
+    print(match_folders(queries, references, output, top, weights))
+
+
+@app.command(epilog="Example: [bold]encore dependencies --write[/]")
+def dependencies(
+    write: Annotated[bool, typer.Option("--write/--check", help="rewrite, or only report")] = False,
+    root: Annotated[Path, typer.Option(help="folder of dvc.yaml", show_default="the project")] = PROJECT,
+):
+    """Check that every DVC stage depends on exactly the first-party files it imports; exit 1 when stale."""
+    from checks.dependencies import load, stale_stages, update
+
+    path = root / "dvc.yaml"
+    if write:
+        for name in update(path, root):
+            print(f"{name}: rewritten")
+        return
+    stale = stale_stages(root, load(path))
+    for name, (has, wanted) in stale.items():
+        print(
+            f"{name}: stale: lacks {sorted(set(wanted) - set(has)) or 'nothing'}, "
+            f"has too much {sorted(set(has) - set(wanted)) or 'nothing'}; run `encore dependencies --write`"
+        )
+    raise typer.Exit(1 if stale else 0)
+
+
+@app.command(epilog="Example: [bold]encore recipe . --freeze[/]")
+def recipe(
+    folder: FolderArgument = Path("."),
+    claims: ClaimsOption = None,
+    freeze: Annotated[
+        bool, typer.Option("--freeze", help="store these parameters as the stated ones")
+    ] = False,
+):
+    """Compare params.yaml with the parameters that the claims belong to; exit 1 when they differ."""
+    from checks.claims import read_all_claims
+    from checks.recipe import freeze as write_frozen
+    from checks.recipe import read_parameters, recipe_objection
+
+    size = Size.of(folder, claims)
+    systems = sorted({claim.system for claim in read_all_claims(size.claims) if claim.tier == size.tier})
+    if freeze:
+        write_frozen(read_parameters(size.folder / "params.yaml"), systems, size.frozen_recipe)
+        print(size.frozen_recipe)
+        return
+    objections = {system: recipe_objection(size, system) for system in systems}
+    for system, objection in objections.items():
+        print(f"{system}: {objection or 'as stated'}")
+    raise typer.Exit(1 if any(objections.values()) else 0)
+
+
+@app.command(epilog="Example: [bold]encore calibrate isc_track2 0=/runs/seed0 1=/runs/seed1 2=/runs/seed2[/]")
+def calibrate(
+    system: Annotated[str, typer.Argument(help="a claim file's name, e.g. isc_track2")],
+    runs: Annotated[Optional[list[str]], typer.Argument(help="finished runs as SEED=FOLDER")] = None,
+    claims: ClaimsOption = None,
+    as_json: JsonOption = False,
+):
+    """Take expected values and tolerances of the mini claims from seed runs, and store both."""
+    from checks.calibrate import calibrate, collect
+
+    claims = claims or PROJECT / "claims"
+    if runs:
+        collect(claims, system, _seed_runs(runs))
+    rows = [
+        {
+            "claim": claim.id,
+            "expected": claim.expected,
+            "low": claim.tolerance.low,
+            "high": claim.tolerance.high,
+            "gating": claim.gating,
+        }
+        for claim in calibrate(claims, system)
+    ]
+    _table(("claim", "expected", "low", "high", "gating"), rows, as_json)
+
+
+def _seed_runs(texts):
+    runs = {}
+    for text in texts:
+        seed, equals, folder = text.partition("=")
+        if not equals or not seed.isdecimal() or seed in runs:
+            raise Refusal(
+                f"{text}: expected SEED=FOLDER with a different whole number each, e.g. 0=/runs/seed0"
+            )
+        runs[seed] = Path(folder)
+    return runs
+
+
+def _table(columns, rows, as_json):
+    if as_json:
+        print(json.dumps(rows, indent=1, ensure_ascii=False))
+        return
+    table = Table()
+    for column in columns:
+        table.add_column(
+            column,
+            justify="right" if column in ("count", "bytes", "expected", "found") else "left",
+            overflow="fold",
+        )
+    for row in rows:
+        table.add_row(
+            *(
+                "–"
+                if row[column] is None
+                else f"{row[column]:,}"
+                if type(row[column]) is int
+                else str(row[column])
+                for column in columns
+            )
+        )
+    Console().print(table)

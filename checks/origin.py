@@ -1,0 +1,69 @@
+"""Where a number came from: this machine, another one, or the authors' own predictions."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+from pathlib import Path
+
+from encore.runtime.refusal import Refusal
+
+RUN_HERE = "run here"
+PUBLISHED = "published predictions"
+
+
+def this_machine():
+    """This machine's name in fingerprints: 12 hex digits of a digest over machine id and host name.
+
+    `ENCORE_MACHINE` replaces both, so that a run inside a container counts as a run of its host. The stages
+    compute the same in `encore.runtime.fingerprint`; a test holds the two together.
+    """
+    text = os.environ.get("ENCORE_MACHINE")
+    if text is None:
+        path = Path("/etc/machine-id")
+        identity = path.read_text(encoding="ascii", errors="replace").strip() if path.is_file() else ""
+        text = f"{identity} {platform.node()}"
+    return hashlib.sha256(f"encore machine {text}".encode("utf-8", "replace")).hexdigest()[:12]
+
+
+def fingerprint_of(folder, metric_file):
+    """The fingerprint of the stage that wrote `metric_file`: `metrics/a.json` -> `fingerprints/a.json`."""
+    return Path(folder) / "fingerprints" / Path(metric_file).relative_to("metrics")
+
+
+def read_fingerprint(path):
+    """One fingerprint as a dict with at least `machine` and `finished`; raises Refusal."""
+    try:
+        value = json.loads(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise Refusal(
+            f"{path}: no such fingerprint: without it nobody knows where the number came from, "
+            "run the stage again"
+        ) from None
+    except ValueError as error:
+        raise Refusal(f"{path}: not JSON ({error}): run the stage again") from None
+    if not isinstance(value, dict):
+        raise Refusal(f"{path}: expected a mapping: run the stage again")
+    for key in ("machine", "finished"):
+        if not isinstance(value.get(key), str):
+            raise Refusal(f"{path}: {key}: expected text, found {value.get(key)!r}: run the stage again")
+    return value
+
+
+def origin(folder, metric_file, machine=None):
+    """`run here`, `cached from <machine, date>` or `published predictions` for one metric file.
+
+    Run here holds only when every stage of the system ran on this machine: a test run here on weights that
+    came from elsewhere is not a run of the claim.
+    """
+    machine = machine or this_machine()
+    own = read_fingerprint(fingerprint_of(folder, metric_file))
+    if own.get("origin") == PUBLISHED:
+        return PUBLISHED
+    system = Path(folder) / "fingerprints" / Path(metric_file).parts[1]
+    for fingerprint in [own, *map(read_fingerprint, sorted(system.rglob("*.json")))]:
+        if fingerprint["machine"] != machine:
+            return f"cached from {fingerprint['machine']}, {fingerprint['finished'][:10]}"
+    return RUN_HERE

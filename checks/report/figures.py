@@ -1,0 +1,107 @@
+"""Line figures as inline SVG that take their colours and font from the page, equal bytes for equal data."""
+
+from __future__ import annotations
+
+import io
+import re
+from dataclasses import dataclass
+from html import escape
+
+# Stand-in colours, replaced by the page's own so that one drawing serves light and dark.
+INK, LINE = "#010203", "#040506"
+SERIES = ("#0a0b01", "#0a0b02", "#0a0b03", "#0a0b04")
+MOST_POINTS = 600
+
+
+@dataclass(frozen=True)
+class Series:
+    """One line: its label and its points, `x` and `y` lists of float."""
+
+    label: str
+    x: list[float]
+    y: list[float]
+
+
+def line_figure(name, title, series, x_label, y_label, *, unit_square=False, size=(5.2, 3.0)):
+    """An `<svg>` element with one line per series; `name` makes its ids unique in the page, `title` is its
+    alternative text.
+
+    `unit_square`: both axes run from 0 to 1. Long series are thinned to 600 points, first and last kept.
+    """
+    import matplotlib
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
+    from matplotlib.figure import Figure
+
+    style = {
+        "svg.fonttype": "none",
+        "svg.hashsalt": name,
+        "font.size": 9,
+        "text.color": INK,
+        "axes.labelcolor": INK,
+        "axes.edgecolor": LINE,
+        "xtick.color": LINE,
+        "ytick.color": LINE,
+        "xtick.labelcolor": INK,
+        "ytick.labelcolor": INK,
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "grid.color": LINE,
+        "grid.linewidth": 0.5,
+        "grid.alpha": 0.6,
+    }
+    with matplotlib.rc_context(style):
+        figure = Figure(figsize=size, layout="constrained")
+        FigureCanvasSVG(figure)
+        axes = figure.add_subplot()
+        for line, colour in zip(series, SERIES, strict=False):
+            axes.plot(_thinned(line.x), _thinned(line.y), color=colour, linewidth=1.6, label=line.label)
+        axes.set_xlabel(x_label)
+        axes.set_ylabel(y_label)
+        axes.grid(True)
+        if unit_square:
+            axes.set(xlim=(0, 1.01), ylim=(0, 1.02))
+        if len(series) > 1:
+            axes.legend(frameon=False, loc="upper right")
+        return _inline(_save(figure), name, title)
+
+
+def histogram_figure(name, title, values, x_label, y_label, size=(5.2, 2.2)):
+    """An `<svg>` element with the histogram of `values` in 30 equal bins (drawn as a stepped line)."""
+    low, high = min(values), max(values)
+    width = (high - low) / 30 or 1.0
+    counts = [0] * 30
+    for value in values:
+        counts[min(29, int((value - low) / width))] += 1
+    x = [low + width * ((i + 1) // 2) for i in range(60)]
+    y = [float(counts[i // 2]) for i in range(60)]
+    return line_figure(name, title, [Series("", x, y)], x_label, y_label, size=size)
+
+
+def _thinned(values):
+    if len(values) <= MOST_POINTS:
+        return values
+    step = (len(values) - 1) / (MOST_POINTS - 1)
+    return [values[round(i * step)] for i in range(MOST_POINTS)]
+
+
+def _save(figure):
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
+    return buffer.getvalue().decode("utf-8")
+
+
+def _inline(svg, name, title):
+    svg = svg[svg.index("<svg") :]
+    svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
+    svg = re.sub(r'\b(id="|url\(#|href="#)', rf"\g<1>{name}-", svg)
+    svg = re.sub(r"font: ([\d.]+)px [^;\"]*", r"font-size: \1px", svg)
+    svg = re.sub(r"font-family: [^;\"]*;?", "", svg)
+    for stand_in, colour in (
+        (INK, "currentColor"),
+        (LINE, "var(--line)"),
+        *((stand_in, f"var(--series-{i})") for i, stand_in in enumerate(SERIES, 1)),
+    ):
+        svg = svg.replace(stand_in, colour)
+    head, body = svg.split(">", 1)
+    head = re.sub(r'\s(width|height)="[^"]*"', "", head)
+    return f'{head} role="img" aria-label="{escape(title)}"><title>{escape(title)}</title>{body}'

@@ -1,0 +1,70 @@
+"""How far one new run may lie from the runs a mini claim was calibrated on."""
+
+from __future__ import annotations
+
+import math
+import statistics
+
+from encore.runtime.refusal import Refusal
+
+FAMILY_ERROR = 0.01
+
+
+def student_t_cdf(t, freedom):
+    """P(T <= t) of Student's t with a whole number of degrees of freedom (Abramowitz & Stegun 26.7.3-4)."""
+    theta = math.atan(t / math.sqrt(freedom))
+    cos2 = math.cos(theta) ** 2
+    first, start = (math.sin(theta), 2) if freedom % 2 == 0 else (math.sin(theta) * math.cos(theta), 3)
+    term, total = 1.0, 1.0 if freedom > 1 else 0.0
+    for k in range(start, freedom - 1, 2):
+        term *= cos2 * (k - 1) / k
+        total += term
+    inside = first * total if freedom % 2 == 0 else 2 / math.pi * (theta + first * total)
+    return (1 + inside) / 2
+
+
+def student_t_quantile(p, freedom):
+    """The t with P(T <= t) = `p`, 0.5 <= p < 1, by bisection to the last bit or so."""
+    if not 0.5 <= p < 1 or freedom < 1:
+        raise ValueError(f"a quantile needs 0.5 <= p < 1 and freedom >= 1, not {p} and {freedom}")
+    low, high = 0.0, 1.0
+    while student_t_cdf(high, freedom) < p:
+        low, high = high, 2 * high
+    while True:
+        middle = (low + high) / 2
+        if middle in (low, high):
+            return middle
+        if student_t_cdf(middle, freedom) < p:
+            low = middle
+        else:
+            high = middle
+
+
+def family_level(gating_claims):
+    """The level of each of `gating_claims` intervals such that all hold together with 99 % (Bonferroni)."""
+    return 1 - FAMILY_ERROR / max(1, gating_claims)
+
+
+def prediction_interval(values, level):
+    """(low, high) that holds one new run with probability `level`, from the values of at least 3 seeds.
+
+    mean ± t · s · sqrt(1 + 1/n), two-sided, t with n − 1 degrees of freedom. Refuses values without any
+    spread: they need the tolerance `exact`, not an interval of width 0.
+    """
+    values = [float(value) for value in values]
+    if len(values) < 3:
+        raise Refusal(f"a prediction interval needs at least 3 seed runs, found {len(values)}")
+    if max(values) == min(values):
+        raise Refusal(
+            f"all {len(values)} seed runs gave {values[0]}: no spread to take a tolerance from, "
+            "use tolerance kind exact"
+        )
+    t = student_t_quantile((1 + level) / 2, len(values) - 1)
+    half = t * statistics.stdev(values) * math.sqrt(1 + 1 / len(values))
+    mean = statistics.fmean(values)
+    return mean - half, mean + half
+
+
+def is_informative_only(interval, trivial_values):
+    """True when the interval does not lie wholly above all that was reached without training."""
+    return bool(trivial_values) and interval[0] <= max(trivial_values)

@@ -1,0 +1,102 @@
+"""A fabricated project: claims, and a mini folder with everything that verify and report read."""
+
+from __future__ import annotations
+
+import io
+import json
+
+import pytest
+import yaml
+from PIL import Image
+
+from checks.origin import this_machine
+from checks.size import Size
+from encore.data.shards import ShardWriter, write_manifest
+
+
+def claim_row(**changes):
+    """One valid claim as a YAML mapping."""
+    row = {
+        "id": "mini_score",
+        "system": "toy",
+        "title": "Score after training",
+        "tier": "mini",
+        "metric": {"file": "metrics/toy/test.json", "key": "score", "definition": "a score"},
+        "expected": 0.5,
+        "tolerance": {"kind": "interval", "low": 0.4, "high": 0.6},
+        "reason": "five seeds",
+        "source": "seed runs",
+        "gating": True,
+        "command": "make mini",
+        "hardware": "2 cores",
+        "hours": 0.1,
+        "disk": "1 GB",
+    }
+    row.update(changes)
+    return row
+
+
+def picture(colour, side=16, file_format="JPEG"):
+    """The bytes of a plain picture."""
+    buffer = io.BytesIO()
+    Image.new("RGB", (side, side), colour).save(buffer, file_format)
+    return buffer.getvalue()
+
+
+def write_shards(folder, images):
+    """A data set of one shard from (name, bytes, label) rows."""
+    folder.mkdir(parents=True)
+    writer = ShardWriter(folder, 0)
+    for name, data, label in images:
+        writer.add(name, data, label)
+    return write_manifest(folder, [writer.close()], "recipe")
+
+
+class Project:
+    """A project in a temporary folder, with one system `toy` and the size `mini`."""
+
+    def __init__(self, root):
+        self.root, self.claims, self.mini = root, root / "claims", root / "mini"
+        for folder in (self.claims, self.mini):
+            folder.mkdir()
+        self.write_yaml("mini/params.yaml", {"toy": {"train": {"rate": 0.1, "seed": 0, "workers": 2}}})
+        self.write_yaml("claims/mini_params.yaml", {"toy": {"train": {"rate": 0.1}}})
+        self.set_claims(claim_row())
+        self.set_metric(0.51)
+        self.set_fingerprint("toy/test")
+
+    def write(self, path, text):
+        target = self.root / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(text, encoding="utf-8")
+        return target
+
+    def write_yaml(self, path, value):
+        return self.write(path, yaml.safe_dump(value))
+
+    def set_claims(self, *rows):
+        return self.write_yaml("claims/toy.yaml", list(rows))
+
+    def set_metric(self, value, key="score", file="metrics/toy/test.json"):
+        return self.write(f"mini/{file}", json.dumps({key: value}))
+
+    def set_fingerprint(self, stage, **changes):
+        row = {
+            "machine": this_machine(),
+            "finished": "2026-01-02T03:04:05+00:00",
+            "seed": 0,
+            "wall_seconds": 1.5,
+            "peak_memory_bytes": 2**27,
+            "python": "3.11.4",
+            "libraries": {"numpy": "2.0.0"},
+            "parameters": {},
+        }
+        return self.write(f"mini/fingerprints/{stage}.json", json.dumps({**row, **changes}))
+
+    def size(self):
+        return Size.of(self.mini, self.claims)
+
+
+@pytest.fixture
+def project(tmp_path):
+    return Project(tmp_path)

@@ -1,0 +1,177 @@
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import tarfile
+
+import pytest
+import yaml
+
+from checks.cli import main
+from checks.data import check_data, list_files
+from checks.inputs import read_inputs
+from checks.size import PROJECT
+from encore.runtime.refusal import Refusal
+
+
+def entry(**changes):
+    return {
+        "path": "raw/photos",
+        "count": 3,
+        "first": "P0.jpg",
+        "last": "P2.jpg",
+        "licence": "CC0",
+        "source": "the photographer",
+        "place": "raw/photos",
+        **changes,
+    }
+
+
+@pytest.fixture
+def size(tmp_path):
+    (tmp_path / "raw/photos").mkdir(parents=True)
+    for i in range(3):
+        (tmp_path / f"raw/photos/P{i}.jpg").write_bytes(b"x" * (i + 1))
+    return tmp_path
+
+
+def describe(size, **inputs):
+    (size / "inputs.yaml").write_text(yaml.safe_dump(inputs))
+
+
+def test_a_complete_folder_is_recorded(size):
+    describe(size, photos=entry())
+    check_data(size)
+    assert json.loads((size / "inputs/photos.json").read_text()) == {
+        "dataset": "photos",
+        "path": "raw/photos",
+        "count": 3,
+        "bytes": 6,
+        "licence": "CC0",
+        "names_sha256": hashlib.sha256(b"P0.jpg\nP1.jpg\nP2.jpg\n").hexdigest(),
+    }
+
+
+def test_an_unchanged_record_is_not_touched_and_a_changed_one_is(size):
+    describe(size, photos=entry())
+    check_data(size)
+    path = size / "inputs/photos.json"
+    before = path.stat().st_mtime_ns, path.read_bytes()
+    check_data(size)
+    assert (path.stat().st_mtime_ns, path.read_bytes()) == before
+    (size / "raw/photos/P1.jpg").write_bytes(b"longer")
+    check_data(size)
+    assert path.read_bytes() != before[1]
+
+
+def test_hidden_files_and_folders_are_passed_over(size):
+    (size / "raw/photos/.DS_Store").write_bytes(b"")
+    (size / "raw/photos/more").mkdir()
+    describe(size, photos=entry())
+    assert check_data(size)[0]["count"] == 3
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"count": 4}, "3 files, expected 4"),
+        ({"first": "P1.jpg"}, "first file P0.jpg, expected P1.jpg"),
+        ({"last": "P9.jpg"}, "last file P2.jpg, expected P9.jpg"),
+        ({"path": "raw/other"}, "nothing at raw/other"),
+        (
+            {"path": "raw/photos/P0.jpg", "count": 1, "first": None, "last": None, "sha256": "0" * 64},
+            "SHA-256",
+        ),
+    ],
+)
+def test_wrong_data_are_refused_with_what_where_from_and_where_to(size, changes, message):
+    describe(size, photos=entry(**changes))
+    with pytest.raises(Refusal) as refusal:
+        check_data(size)
+    text = str(refusal.value)
+    assert f"photos: {message}" in text
+    assert "get it from: the photographer" in text and f"put it at:   {size / 'raw/photos'}" in text
+    assert not (size / "inputs/photos.json").exists()
+
+
+def test_one_refusal_names_every_wrong_set_and_right_ones_are_recorded(size, capsys):
+    describe(size, photos=entry(), a=entry(path="raw/a"), b=entry(path="raw/b"))
+    with pytest.raises(SystemExit) as end:
+        main(["data", "--size", str(size)])
+    error = capsys.readouterr().err
+    assert end.value.code == 2 and "2 of 3 raw data sets" in error and "Traceback" not in error
+    assert "  a: nothing" in error and "  b: nothing" in error and (size / "inputs/photos.json").exists()
+
+
+def test_one_set_can_be_asked_for(size):
+    describe(size, photos=entry(), a=entry(path="raw/a"))
+    assert [row["dataset"] for row in check_data(size, ["photos"])] == ["photos"]
+    with pytest.raises(Refusal, match="no data set c; known are"):
+        check_data(size, ["c"])
+
+
+def test_members_of_a_tar_and_single_files(size):
+    with tarfile.open(size / "all.tar", "w") as tar:
+        for name in ("train/T1.png", "train/T0.png", "test/Q0.png"):
+            member = tarfile.TarInfo(name)
+            member.size = 2
+            tar.addfile(member, io.BytesIO(b"ab"))
+    digest = hashlib.sha256((size / "all.tar").read_bytes()).hexdigest()
+    describe(
+        size,
+        train=entry(path="all.tar#train", count=2, first="T0.png", last="T1.png", sha256=digest),
+        weights=entry(path="all.tar", count=1, first="all.tar", last=None),
+    )
+    train, weights = check_data(size)
+    assert (train["count"], train["bytes"], train["sha256"]) == (2, 4, digest)
+    assert (weights["count"], weights["sha256"]) == (1, digest)
+    assert list_files(size / "other.tar#train") is None
+
+
+def test_a_compressed_tar_is_refused(size):
+    with tarfile.open(size / "all.tar.gz", "w:gz"):
+        pass
+    with pytest.raises(Refusal, match="not an uncompressed tar"):
+        list_files(f"{size / 'all.tar.gz'}#train")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{}", "expected a mapping"),
+        ("a: [", "not YAML"),
+        ("a: {path: x}", r"a.count: this key is missing"),
+        (
+            "a: {path: x, count: many, first: null, last: null, licence: l, source: s, place: p}",
+            "a.count: expected a whole",
+        ),
+        (
+            "a: {path: x, count: 0, first: null, last: null, licence: l, source: s, place: p}",
+            "a.count: expected 1 or more",
+        ),
+        (
+            "a: {path: x, count: 1, first: null, last: null, licence: l, source: s, place: p, url: u}",
+            "a.url: unknown key",
+        ),
+    ],
+)
+def test_a_bad_inputs_file_is_refused_by_file_and_key(tmp_path, text, message):
+    (tmp_path / "inputs.yaml").write_text(text)
+    with pytest.raises(Refusal, match=message):
+        check_data(tmp_path)
+
+
+def test_no_inputs_file_is_refused(tmp_path):
+    with pytest.raises(Refusal, match="inputs.yaml: no such file"):
+        check_data(tmp_path)
+
+
+def test_the_published_size_describes_the_published_data():
+    inputs = read_inputs(PROJECT / "inputs.yaml")
+    assert {name: (row.count, row.first, row.last) for name, row in inputs.items() if row.count > 1} == {
+        "training_images": (1_000_000, "T000000.jpg", "T999999.jpg"),
+        "reference_images": (1_000_000, "R000000.jpg", "R999999.jpg"),
+        "query_images": (50_000, "Q50000.jpg", "Q99999.jpg"),
+        "foreign_images": (10_001, None, None),
+    }

@@ -1,0 +1,37 @@
+from __future__ import annotations
+
+import pytest
+
+from checks.origin import origin, read_fingerprint, this_machine
+from encore.runtime import fingerprint
+from encore.runtime.refusal import Refusal
+
+
+@pytest.mark.parametrize("name", [None, "", "host 17"])
+def test_orchestrator_and_stages_call_the_machine_by_the_same_name(monkeypatch, name):
+    monkeypatch.delenv("ENCORE_MACHINE", raising=False)
+    if name is not None:
+        monkeypatch.setenv("ENCORE_MACHINE", name)
+    assert this_machine() == fingerprint.machine()
+    assert len(this_machine()) == 12
+
+
+def test_a_container_counts_as_its_host(monkeypatch):
+    own = this_machine()
+    monkeypatch.setenv("ENCORE_MACHINE", "another host")
+    assert this_machine() != own
+
+
+def test_one_stage_from_elsewhere_makes_the_whole_system_cached(project):
+    project.set_fingerprint("other/train", machine="0" * 12)
+    assert origin(project.mini, "metrics/toy/test.json") == "run here"
+    project.set_fingerprint("toy/deep/train", machine="0" * 12)
+    assert origin(project.mini, "metrics/toy/test.json") == "cached from 000000000000, 2026-01-02"
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"machine": "a"}', '{"machine": 3, "finished": "x"}'])
+def test_a_fingerprint_that_says_too_little_is_refused(tmp_path, text):
+    path = tmp_path / "a.json"
+    path.write_text(text)
+    with pytest.raises(Refusal, match="a.json"):
+        read_fingerprint(path)

@@ -1,0 +1,52 @@
+from __future__ import annotations
+
+import pytest
+import yaml
+
+from checks.cli import main
+from checks.recipe import altered_keys, flatten
+from encore.runtime.refusal import Refusal
+
+
+def test_machine_keys_are_no_part_of_a_recipe_but_the_held_out_seed_is():
+    values = {"seed": 1, "train": {"seed": 2, "rate": 3, "workers": 4}, "queries": {"held_out": {"seed": 5}}}
+    assert flatten(values) == {"train.rate": 3, "queries.held_out.seed": 5}
+
+
+def test_changed_added_and_missing_keys_are_altered():
+    assert altered_keys(
+        {"a": 1, "b": {"c": [1, 2]}, "new": None}, {"a": 2, "b": {"c": [1, 2]}, "old": 0}
+    ) == ["a", "new", "old"]
+
+
+def test_freeze_then_compare(project, capsys):
+    project.write_yaml("mini/params.yaml", {"toy": {"train": {"rate": 0.3}}, "root": ".."})
+    command = ["recipe", str(project.mini), "--claims", str(project.claims)]
+    assert _run(*command) == 1
+    assert "recipe altered (toy.train.rate)" in capsys.readouterr().out
+    _run(*command, "--freeze")
+    assert yaml.safe_load((project.claims / "mini_params.yaml").read_text()) == {
+        "toy": {"train": {"rate": 0.3}}
+    }
+    assert _run(*command) == 0
+
+
+def test_freezing_a_system_without_parameters_is_refused(project, capsys):
+    project.write_yaml("mini/params.yaml", {"root": ".."})
+    assert _run("recipe", str(project.mini), "--claims", str(project.claims), "--freeze") == 2
+    assert "no section toy" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("text", ["- 1", "a: ["])
+def test_parameters_that_are_no_mapping_are_refused(project, text):
+    from checks.recipe import read_parameters
+
+    path = project.write("mini/params.yaml", text)
+    with pytest.raises(Refusal, match="params.yaml"):
+        read_parameters(path)
+
+
+def _run(*arguments):
+    with pytest.raises(SystemExit) as end:
+        main(list(arguments))
+    return end.value.code

@@ -1,0 +1,287 @@
+from __future__ import annotations
+
+import io
+import json
+import re
+import tarfile
+from html.parser import HTMLParser
+
+import pytest
+
+from checks.cli import main
+from checks.report.copies import copy_strips
+from checks.report.curves import precision_recall, training_curves
+from checks.report.environments import environments
+from checks.report.figures import MOST_POINTS, Series, histogram_figure, line_figure
+from checks.report.ingredients import Missing, read_columns
+from checks.report.matches import gallery
+from checks.report.page import ingredients, summary, write_report
+from checks.report.photographs import photographs, splits
+from checks.report.thumbnails import thumbnail
+from encore.runtime.refusal import Refusal
+from tests.checks.conftest import picture, write_shards
+
+
+@pytest.fixture
+def mini(project):
+    """A mini folder with every ingredient of the page."""
+    with pytest.raises(SystemExit):
+        main(["verify", str(project.mini), "--claims", str(project.claims)])
+    folder = project.mini
+    write_shards(
+        folder / "data/isc_100k_256",
+        [
+            (f"{label}_{copy}.jpg", picture((40 * label, 9 * copy, 0)), label)
+            for label in range(5)
+            for copy in range(12)
+        ],
+    )
+    with tarfile.open(folder / "photos.tar", "w") as tar:
+        for i in range(6):
+            data = picture((i, 0, 0), file_format="PNG")
+            member = tarfile.TarInfo(f"references/R{i}.png")
+            member.size = len(data)
+            tar.addfile(member, io.BytesIO(data))
+    extract = {"references": "photos.tar#references"}
+    parameters = {"toy": {"train": {"rate": 0.1}}, "isc_track2": {"extract": extract}}
+    project.write_yaml("mini/params.yaml", parameters)
+    write_shards(folder / "data/isc_queries", [(f"Q{i}.jpg", picture((0, i, 0)), -1) for i in range(3)])
+    project.write("mini/data/isc_queries/ground_truth.csv", "query_id,reference_id\nQ0,R0\nQ1,R5\nQ2,\n")
+    rows = ["Q0,R0,-0.1\nQ0,R1,-0.9\nQ2,R3,-0.8\n"] + [f"Q1,R{i},-0.{i + 2}\n" for i in range(6)]
+    project.write("mini/predictions/isc_track2/trained.csv", "query_id,reference_id,score\n" + "".join(rows))
+    project.write("mini/plots/isc_track2/loss.csv", "step,loss,triplet\n0,9,1\n10,5,\n20,4,0.5\n")
+    for model in ("trained", "untrained"):
+        project.write(
+            f"mini/plots/isc_track2/precision_recall/{model}.csv", "recall,precision\n0.5,1\n1,0.5\n"
+        )
+    project.write_yaml(
+        "mini/photos.yaml",
+        [
+            {
+                "file": "<a>.png",
+                "title": "A & B",
+                "source": "a package",
+                "tiles": 4,
+                "licence": "CC0",
+                "split": "training",
+            },
+            {
+                "file": "b.png",
+                "title": "B",
+                "source": "a package",
+                "tiles": 2,
+                "licence": "CC BY 2.0",
+                "split": ["references", "foreign"],
+            },
+        ],
+    )
+    return project
+
+
+class Page(HTMLParser):
+    """What the tests look at: ids, pictures, links, headings, and whether tags are closed in order."""
+
+    VOID = {"meta", "img", "br", "link", "input", "hr"}
+
+    def __init__(self, text):
+        super().__init__()
+        self.ids, self.pictures, self.addresses, self.headings, self.open = [], [], [], [], []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attributes):
+        attributes = dict(attributes)
+        self.ids += [attributes["id"]] if "id" in attributes else []
+        self.pictures += [attributes] if tag == "img" else []
+        self.addresses += [attributes[key] for key in ("src", "href", "xlink:href") if key in attributes]
+        self.headings += [tag] if re.fullmatch("h[1-6]", tag) else []
+        self.open += [] if tag in self.VOID else [tag]
+
+    def handle_startendtag(self, tag, attributes):
+        self.ids += [value for key, value in attributes if key == "id"]
+        self.addresses += [value for key, value in attributes if key in ("src", "href", "xlink:href")]
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+
+def test_the_page_is_self_contained_well_formed_and_described(mini):
+    text = write_report(mini.size()).read_text(encoding="utf-8")
+    page = Page(text)
+    assert page.open == [] and len(page.ids) == len(set(page.ids))
+    assert page.pictures and all(image["alt"].strip() for image in page.pictures)
+    assert all(address.startswith(("data:image/", "#")) for address in page.addresses)
+    assert {address[1:] for address in page.addresses if address[0] == "#"} <= set(page.ids)
+    assert not re.search(r"url\((?!#)|@import|<script|<link", text)
+    assert page.headings[0] == "h1" and page.headings.count("h1") == 1 and page.headings.count("h2") == 8
+    assert "prefers-color-scheme: dark" in text and 'name="viewport"' in text
+    assert "reproduced" in text and "1 of 1 gating claims hold." in text and 'class="note"' not in text
+    assert "&lt;a&gt;.png" in text and "A &amp; B" in text
+
+
+def test_equal_files_give_equal_bytes(mini):
+    first = write_report(mini.size()).read_bytes()
+    assert write_report(mini.size()).read_bytes() == first
+
+
+@pytest.mark.parametrize(
+    ("gone", "note"),
+    [
+        ("report/verdicts.json", "report/verdicts.json is missing"),
+        ("plots/isc_track2/loss.csv", "loss.csv is missing"),
+        ("plots/isc_track2/precision_recall", "precision_recall is missing"),
+        ("data/isc_100k_256/manifest.json", "data/isc_100k_256/manifest.json is missing"),
+        ("data/isc_queries/manifest.json", "data/isc_queries/manifest.json is missing"),
+        ("photos.tar", "photos.tar is missing"),
+        ("predictions/isc_track2/trained.csv", "trained.csv is missing"),
+        ("photos.yaml", "photos.yaml is missing"),
+        ("fingerprints", "fingerprints/ is empty"),
+    ],
+)
+def test_a_missing_ingredient_is_named_in_the_page(mini, gone, note):
+    (mini.mini / gone).rename(mini.root / "gone")
+    text = write_report(mini.size()).read_text(encoding="utf-8")
+    assert text.count('class="note"') == 1 and note in text
+
+
+def test_an_empty_size_still_has_a_page(project):
+    for path in project.mini.rglob("*.json"):
+        path.unlink()
+    found = ingredients(project.size())
+    assert len(found["notes"]) == 7 and found["summary"][0] == "open"
+    assert Page(write_report(project.size()).read_text(encoding="utf-8")).open == []
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "expected"),
+    [
+        (None, ("open", "No verdicts yet: run encore verify first.")),
+        ([("reproduced", True), ("deviates", False)], ("good", "1 of 1 gating claims hold.")),
+        ([("better", True), ("deviates", True)], ("bad", "1 of 2 gating claims hold, 1 deviates.")),
+        ([("blocked (data)", True)] * 2, ("open", "0 of 2 gating claims hold, 2 could not be measured.")),
+    ],
+)
+def test_the_summary_counts_gating_claims(verdicts, expected):
+    rows = verdicts and [{"verdict": verdict, "gating": gating} for verdict, gating in verdicts]
+    assert summary(rows) == expected
+
+
+@pytest.mark.parametrize("text", ["{", "{}", '[{"verdict": "wonderful"}]'])
+def test_a_verdict_file_that_is_none_is_refused(mini, text):
+    mini.write("mini/report/verdicts.json", text)
+    with pytest.raises((Refusal, AttributeError), match="verdicts.json"):
+        write_report(mini.size())
+
+
+def test_right_wrong_and_missed_matches(mini):
+    rows = {row.query.id: row for row in gallery(mini.mini)}
+    assert [(tile.id, tile.right) for tile in rows["Q0"].matches] == [("R0", True), ("R1", False)]
+    assert rows["Q0"].missed is None and rows["Q0"].has_match
+    # Q1: the scores -0.2 to -0.7 rank R0 to R5; its true reference R5 is number 6, not among the best four.
+    assert [tile.id for tile in rows["Q1"].matches] == ["R0", "R1", "R2", "R3"]
+    assert (rows["Q1"].missed.id, rows["Q1"].rank) == ("R5", 6)
+    assert not rows["Q2"].has_match and rows["Q2"].missed is None
+
+
+def test_a_true_reference_that_was_not_returned_is_shown_without_a_rank(mini):
+    mini.write("mini/predictions/isc_track2/trained.csv", "Q1,R1,0.5\n")
+    row = next(row for row in gallery(mini.mini) if row.query.id == "Q1")
+    assert (row.missed.id, row.rank) == ("R5", None)
+
+
+def test_predictions_of_pictures_that_are_not_there_become_a_note(mini):
+    mini.write("mini/predictions/isc_track2/trained.csv", "Q1,R77,0.5\n")
+    with pytest.raises(Missing, match="R77"):
+        gallery(mini.mini)
+
+
+def test_parameters_that_name_no_references_are_refused(mini):
+    mini.write_yaml("mini/params.yaml", {"isc_track2": {"extract": None}})
+    with pytest.raises(Refusal, match="isc_track2.extract.references"):
+        gallery(mini.mini)
+
+
+def test_strips_are_in_the_order_of_copies_not_of_text(mini):
+    strips = copy_strips(mini.mini, classes=2)
+    assert [strip.class_id for strip in strips] == [0, 2] and all(
+        len(strip.pictures) == 12 for strip in strips
+    )
+    assert strips[1].pictures[2] == thumbnail(picture((80, 18, 0)), 96)
+
+
+def test_curves_come_from_every_column_and_skip_gaps(mini):
+    loss, triplet = training_curves(mini.mini)
+    assert 'aria-label="loss over 20 training steps"' in loss and "triplet" in triplet
+    assert "trained, untrained" in precision_recall(mini.mini)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "expected a header"),
+        ("step,loss\n1\n", "line 2: expected 2 fields, found 1"),
+        ("step,loss\n1,two\n", "line 2: expected a number, found 'two'"),
+    ],
+)
+def test_a_bad_curve_file_is_refused_by_line(tmp_path, text, message):
+    (tmp_path / "a.csv").write_text(text)
+    with pytest.raises(Refusal, match=message):
+        read_columns(tmp_path / "a.csv")
+
+
+def test_curve_files_with_other_columns_are_refused(mini):
+    mini.write("mini/plots/isc_track2/loss.csv", "epoch,loss\n1,2\n")
+    with pytest.raises(Refusal, match="expected the columns step and loss, found epoch, loss"):
+        training_curves(mini.mini)
+    mini.write("mini/plots/isc_track2/precision_recall/trained.csv", "recall,p\n1,2\n")
+    with pytest.raises(Refusal, match="expected the columns recall and precision"):
+        precision_recall(mini.mini)
+
+
+def test_figures_take_colours_and_font_from_the_page_and_thin_long_series():
+    x = [float(i) for i in range(5000)]
+    saw = [float(i * 7919 % 100) for i in range(5000)]
+    svg = line_figure("a", "two lines", [Series("up", x, x), Series("saw", x, saw)], "x", "y")
+    assert "var(--series-1)" in svg and "var(--series-2)" in svg and "currentColor" in svg
+    assert (
+        "#0a0b" not in svg
+        and "#010203" not in svg
+        and "DejaVu" not in svg
+        and 'width="' not in svg.split(">")[0]
+    )
+    longest = max(len(re.findall("[ML]", path)) for path in re.findall(r' d="([^"]*)"', svg))
+    assert 100 < longest <= MOST_POINTS
+    other = line_figure("b", "two lines", [Series("up", x, x)], "x", "y")
+    assert not set(re.findall(r'\bid="([^"]*)"', svg)) & set(re.findall(r'\bid="([^"]*)"', other))
+
+
+def test_a_histogram_of_equal_values_can_be_drawn():
+    assert histogram_figure("h", "equal", [0.5] * 7, "score", "queries").startswith("<svg")
+
+
+def test_what_stages_share_stands_once(project):
+    project.set_fingerprint("toy/train", python="3.7.16", wall_seconds=61.25)
+    found = environments(project.mini)
+    assert found.shared["libraries.numpy"] == "2.0.0" and found.differing == ["python"]
+    assert found.stages["toy/train"]["wall_seconds"] == "61.2 s"
+    assert found.stages["toy/test"]["peak_memory_bytes"] == "128 MiB"
+    assert "parameters" not in found.shared
+
+
+def test_photographs_are_grouped_by_split(mini):
+    rows = photographs(mini.mini)
+    assert splits(rows) == {"references, foreign": (1, 2), "training": (1, 4)}
+    mini.write_yaml("mini/photos.yaml", [{"file": "a"}])
+    with pytest.raises(Refusal, match=r"photos.yaml: \[0\].title: this key is missing"):
+        photographs(mini.mini)
+
+
+def test_the_command_prints_the_path(mini, capsys):
+    main_ends_well(["report", str(mini.mini), "--claims", str(mini.claims)])
+    assert capsys.readouterr().out.strip() == str(mini.mini / "report/index.html")
+    assert json.loads((mini.mini / "report/verdicts.json").read_text())
+
+
+def main_ends_well(arguments):
+    with pytest.raises(SystemExit) as end:
+        main(arguments)
+    assert end.value.code == 0

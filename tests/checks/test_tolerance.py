@@ -1,0 +1,90 @@
+from __future__ import annotations
+
+import math
+
+import numpy
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from checks.tolerance import (
+    family_level,
+    is_informative_only,
+    prediction_interval,
+    student_t_cdf,
+    student_t_quantile,
+)
+from encore.runtime.refusal import Refusal
+
+# Two-sided 95 %, 99 % and 99.8 % points from printed tables of Student's t.
+TABLE = {
+    (0.975, 1): 12.706,
+    (0.975, 2): 4.303,
+    (0.975, 4): 2.776,
+    (0.975, 9): 2.262,
+    (0.975, 30): 2.042,
+    (0.995, 1): 63.657,
+    (0.995, 4): 4.604,
+    (0.995, 9): 3.250,
+    (0.995, 60): 2.660,
+    (0.999, 4): 7.173,
+    (0.999, 9): 4.297,
+    (0.999, 100): 3.174,
+}
+
+
+@pytest.mark.parametrize(("p", "freedom"), TABLE)
+def test_quantiles_are_those_of_printed_tables(p, freedom):
+    assert round(student_t_quantile(p, freedom), 3) == TABLE[p, freedom]
+
+
+@settings(deadline=None)
+@given(st.floats(-40, 40), st.integers(1, 40))
+def test_the_distribution_is_the_integral_of_its_density(t, freedom):
+    # Independent route: midpoint rule on f(x) ~ (1 + x^2/n)^(-(n+1)/2), with x = sqrt(n) tan(u).
+    u = numpy.linspace(0, math.atan(abs(t) / math.sqrt(freedom)), 20001)
+    middle, width = (u[1:] + u[:-1]) / 2, u[1] - u[0]
+    constant = math.exp(math.lgamma((freedom + 1) / 2) - math.lgamma(freedom / 2)) / math.sqrt(math.pi)
+    upper = 0.5 + constant * float((numpy.cos(middle) ** (freedom - 1)).sum()) * float(width)
+    assert student_t_cdf(t, freedom) == pytest.approx(upper if t >= 0 else 1 - upper, abs=1e-8)
+
+
+@settings(deadline=None)
+@given(st.floats(0.5, 0.9999), st.integers(1, 60))
+def test_the_quantile_inverts_the_distribution(p, freedom):
+    assert student_t_cdf(student_t_quantile(p, freedom), freedom) == pytest.approx(p, abs=1e-9)
+
+
+def test_prediction_interval_by_hand():
+    # 1, 2, 3, 4, 5: mean 3, s = sqrt(10/4) = 1.58114; n = 5: sqrt(1 + 1/5) = 1.09545; t(0.975; 4) = 2.77645.
+    # Half width 2.77645 * 1.58114 * 1.09545 = 4.80896.
+    low, high = prediction_interval([1, 2, 3, 4, 5], 0.95)
+    assert (low, high) == (pytest.approx(3 - 4.80896, abs=1e-4), pytest.approx(3 + 4.80896, abs=1e-4))
+
+
+def test_the_interval_holds_one_new_run_as_often_as_it_says():
+    # 4,000 times: 5 runs and one new one from the same distribution; 90 % intervals hold it 90 % of the time.
+    runs = numpy.random.RandomState(0).normal(0.6, 0.05, (4000, 6))
+    inside = 0
+    for row in runs:
+        low, high = prediction_interval(row[:5], 0.9)
+        inside += low <= row[5] <= high
+    assert inside / 4000 == pytest.approx(0.9, abs=0.015)  # three standard errors of a share: 0.014
+
+
+def test_the_family_level_shares_one_percent():
+    assert family_level(4) == pytest.approx(0.9975)
+    assert family_level(1) == family_level(0) == pytest.approx(0.99)
+
+
+@pytest.mark.parametrize("values", [[0.5, 0.5, 0.5], [0.1, 0.2]])
+def test_no_interval_without_spread_or_from_two_runs(values):
+    with pytest.raises(Refusal, match="seed runs"):
+        prediction_interval(values, 0.99)
+
+
+def test_an_interval_that_reaches_what_is_there_without_training_is_informative():
+    assert is_informative_only((0.3, 0.6), [0.1, 0.35])
+    assert is_informative_only((0.3, 0.6), [0.9])
+    assert not is_informative_only((0.3, 0.6), [0.1, 0.29])
+    assert not is_informative_only((0.3, 0.6), [])
