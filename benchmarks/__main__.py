@@ -1,0 +1,72 @@
+"""`make bench`: run all benchmarks, compare with the goals, keep the figures in benchmarks/results.json."""
+
+from __future__ import annotations
+
+import platform
+import sys
+from pathlib import Path
+
+from benchmarks import generation_chain, generation_workers, manifest_check, micro_ap, mini_run
+from encore.runtime.atomic import write_json
+from encore.runtime.fingerprint import fingerprint
+
+RESULTS = Path(__file__).resolve().parent / "results.json"
+# benchmark, figure, bound, whether the figure must be at least (True) or at most (False) the bound
+GOALS = (
+    ("generation_workers", "ratio", 1.8, True),
+    ("generation_chain", "ratio", 0.9, True),
+    ("micro_ap", "integer_ids_seconds", 0.2, False),
+    ("micro_ap", "ratio", 5.0, True),
+    ("micro_ap", "csv_seconds", 2.0, False),
+    ("manifest_check", "seconds", 5.0, False),
+    ("manifest_check", "peak_memory_bytes", 2**30, False),
+    ("mini_run", "wall_seconds", 300.0, False),
+    ("mini_run", "peak_memory_bytes", 4 * 2**30, False),
+)
+
+
+def main():
+    results = {}
+    for module in (generation_chain, generation_workers, micro_ap, manifest_check, mini_run):
+        name = module.__name__.rsplit(".", 1)[1]
+        print("{} …".format(name), flush=True)
+        results[name] = module.run()
+    missed = 0
+    for name, figure, bound, at_least in GOALS:
+        value = results[name].get(figure)
+        if value is None:
+            print("not measured  {} {}: run `make mini` first".format(name, figure))
+            continue
+        met = value >= bound if at_least else value <= bound
+        missed += not met
+        print(
+            "{}  {} {} = {:.4g} ({} {:.4g})".format(
+                "met   " if met else "MISSED",
+                name,
+                figure,
+                value,
+                "at least" if at_least else "at most",
+                bound,
+            )
+        )
+    made = fingerprint()
+    write_json(
+        RESULTS,
+        {
+            "results": results,
+            "made with": {
+                key: made[key] for key in ("python", "libraries", "processor", "cores", "revision", "dirty")
+            },
+            "platform": platform.platform(),
+        },
+    )
+    print(
+        "written to {}".format(
+            RESULTS.relative_to(Path.cwd()) if RESULTS.is_relative_to(Path.cwd()) else RESULTS
+        )
+    )
+    return 1 if missed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
