@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from encore.runtime.stage import Stage, run_stage, stage_parser
+from encore.runtime.stage import Stage, needed, run_stage, stage_parser
 
 COMPARED = ("micro_ap_isc2021", "micro_ap_platform", "recall_at_p90_platform", "recall_at_1", "recall_at_10")
 
@@ -17,7 +17,7 @@ def main():
 
 
 def read_metrics(model):
-    with open("metrics/isc_track2/test/{}.json".format(model), encoding="utf-8") as file:
+    with open(needed("metrics/isc_track2/test/{}.json".format(model)), encoding="utf-8") as file:
         return json.load(file)
 
 

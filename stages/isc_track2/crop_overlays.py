@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
+from encore.data.manifest import Manifest
 from encore.runtime.parameters import limited, recipe_digest
 from encore.runtime.stage import Stage, run_stage, stage_parser
 from encore.systems.isc_track2.overlay_crop import CROPPERS, crop_query_set
@@ -23,7 +24,7 @@ def main():
     arguments = stage_parser(__doc__).parse_args()
     with Stage("isc_track2", "crop_overlays") as stage:
         parameters = stage.parameters(arguments.params, CropParameters)
-        digest = recipe_digest(parameters)
+        digest = recipe_digest(parameters, Manifest.read(QUERIES).digest)
         work = stage.work_folder(digest)
         cropped = crop_query_set(QUERIES, work, CROPPERS[parameters.detector], digest)
         stage.publish(work, OUTPUT)

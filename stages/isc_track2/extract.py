@@ -7,9 +7,10 @@ import os
 from typing import Optional, Tuple
 
 from encore.data.image_source import open_source
-from encore.data.manifest import file_digest
+from encore.data.manifest import Manifest
+from encore.runtime.atomic import file_digest
 from encore.runtime.parameters import limited, recipe_digest
-from encore.runtime.stage import Stage, run_stage, stage_parser
+from encore.runtime.stage import Stage, needed, run_stage, stage_parser
 from encore.systems.isc_track2.extraction import ExtractionRecipe, Extractor
 from encore.systems.isc_track2.parameters import network_shape
 from encore.training.checkpoint import load_stripped
@@ -39,10 +40,22 @@ def main():
     with Stage("isc_track2", "extract", item=arguments.model) as stage:
         parameters = stage.parameters(arguments.params, ExtractParameters)
         weights = "models/isc_track2/{}.pth.tar".format(arguments.model)
-        work = stage.work_folder(recipe_digest(parameters.recipe(), file_digest(weights)))
+        work = stage.work_folder(
+            recipe_digest(parameters.recipe(), file_digest(needed(weights)), identity(stage, parameters))
+        )
         counts = extract(parameters, load_stripped(weights, network_shape(arguments.params)), work)
         stage.publish(work, "descriptors/isc_track2/{}".format(arguments.model))
         stage.metrics(counts)
+
+
+def identity(stage, parameters):
+    """What the descriptors are made from: the recorded inputs and the content of the query set."""
+    return [
+        stage.inputs("training_images", "reference_images"),
+        Manifest.read(parameters.queries).digest,
+        parameters.training,
+        parameters.references,
+    ]
 
 
 def extract(parameters, network, folder):

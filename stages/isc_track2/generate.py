@@ -16,8 +16,8 @@ def main():
         parameters = stage.parameters(arguments.params, GenerateParameters)
         digest = recipe_digest(parameters.recipe(), stage.inputs("training_images", "foreign_images"))
         images = -(-len(open_source(parameters.images)) // parameters.every) * parameters.copies
-        stage.need_disk(images * parameters.chain.size**2 * 0.8, "{} images".format(images))
         work = stage.work_folder(digest)
+        stage.need_disk(images * parameters.chain.size**2 * 0.8, "{} images".format(images), work)
         manifest = generate_training_set(work, parameters, digest)
         stage.publish(work, OUTPUT)
         stage.metrics({"images": manifest.count, "classes": manifest.classes, "bytes": manifest.bytes})

@@ -8,7 +8,7 @@ import shutil
 from typing import Optional
 
 from encore.data.image_source import open_source
-from encore.data.manifest import file_digest
+from encore.runtime.atomic import file_digest
 from encore.runtime.parameters import limited, recipe_digest
 from encore.runtime.refusal import Refusal
 from encore.runtime.stage import Stage, run_stage, stage_parser

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from encore.runtime.atomic import file_digest
 from encore.runtime.parameters import recipe_digest
-from encore.runtime.stage import Stage, run_stage, stage_parser
+from encore.runtime.stage import Stage, needed, run_stage, stage_parser
 from encore.systems.isc_track2.query_set import QueryParameters, write_query_set
 
 OUTPUT = "data/isc_queries"
@@ -16,6 +17,8 @@ def main():
         digest = recipe_digest(
             parameters.recipe(), stage.inputs("query_images", "reference_images", "foreign_images")
         )
+        if parameters.ground_truth is not None:
+            digest = recipe_digest(digest, file_digest(needed(parameters.ground_truth)))
         work = stage.work_folder(digest)
         manifest = write_query_set(work, parameters, digest)
         stage.publish(work, OUTPUT)

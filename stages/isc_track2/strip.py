@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from encore.runtime.parameters import recipe_digest
-from encore.runtime.stage import Stage, run_stage, stage_parser
+from encore.runtime.stage import Stage, needed, run_stage, stage_parser
 from encore.systems.isc_track2.parameters import training_recipe
 from encore.systems.isc_track2.start_weights import write_untrained
 from encore.training.checkpoint import epoch_path, strip_file
@@ -21,10 +21,10 @@ def main():
     with Stage("isc_track2", "strip") as stage:
         recipe = training_recipe(arguments.params)
         stage.seed = recipe.seed
-        work = stage.work_folder(recipe_digest(recipe.digest()))
+        work = stage.work_folder(recipe_digest(recipe.digest(), recipe.epochs))
         trained, untrained = (os.path.join(work, name) for name in ("trained.pth.tar", "untrained.pth.tar"))
-        strip_file(epoch_path(LOGS, recipe.epochs - 1), trained)
-        write_untrained(recipe, START, untrained)
+        strip_file(needed(epoch_path(LOGS, recipe.epochs - 1)), trained)
+        write_untrained(recipe, needed(START), untrained)
         stage.publish(trained, TRAINED)
         stage.publish(untrained, UNTRAINED)
 

@@ -7,9 +7,10 @@ import re
 import sys
 
 from encore.data.image_source import open_source
-from encore.data.manifest import file_digest
+from encore.runtime.atomic import file_digest
 from encore.runtime.parameters import recipe_digest
-from encore.runtime.stage import Stage, run_stage, stage_parser, work_path
+from encore.runtime.refusal import Refusal
+from encore.runtime.stage import Stage, needed, run_stage, stage_parser, work_path
 from encore.systems.isc_track2.curves import write_curves
 from encore.systems.isc_track2.flags import add_published_flags, overrides
 from encore.systems.isc_track2.parameters import training_recipe
@@ -25,10 +26,17 @@ CURVES = "plots/isc_track2/loss.csv"
 def main():
     arguments = add_published_flags(stage_parser(__doc__)).parse_args()
     chosen, warnings = overrides(arguments)
+    if chosen and "logs_dir" not in chosen:
+        raise Refusal(
+            "published flags describe a run beside the pipeline: name its folder with --logs-dir, or change "
+            "isc_track2.train in {}".format(arguments.params)
+        )
     command = training_command(training_recipe(arguments.params), chosen, DATA)
     data = open_source(command.data)
     identity = data.manifest.digest if hasattr(data, "manifest") else [data.spec, len(data)]
-    digest = recipe_digest(command.recipe.digest(), identity, file_digest(START))
+    digest = recipe_digest(
+        command.recipe.digest(), command.recipe.epochs, identity, file_digest(needed(START))
+    )
     if int(os.environ.get("RANK", "0")) > 0:  # a further process of torchrun: the first one keeps the records
         run(command, data, work_path("isc_track2", "train", digest))
         return
@@ -39,9 +47,11 @@ def main():
         work = stage.work_folder(digest)
         result = run(command, data, work)
         report_start(result, stage)
-        if command.logs is None:
-            stage.publish(work, OUTPUT)
-        record(stage, command.logs or OUTPUT, result)
+        if command.logs is not None:  # beside the pipeline: its metrics stay those of its own run
+            write_curves(os.path.join(command.logs, "history.jsonl"), os.path.join(command.logs, "loss.csv"))
+            return
+        record(stage, work, result)
+        stage.publish(work, OUTPUT)
 
 
 def run(command, data, work):

@@ -11,12 +11,14 @@ from encore.runtime.refusal import Refusal
 
 
 class FolderSource:
-    """The files of one folder, by file name in plain string order."""
+    """The files of one folder, by file name in plain string order; hidden files (.DS_Store) do not count."""
 
     def __init__(self, folder):
         self.spec = str(folder)
         with os.scandir(self.spec) as entries:
-            self.names = sorted(entry.name for entry in entries if entry.is_file())
+            self.names = sorted(
+                entry.name for entry in entries if entry.is_file() and not entry.name.startswith(".")
+            )
 
     def __len__(self):
         return len(self.names)

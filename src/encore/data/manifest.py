@@ -13,7 +13,7 @@ import os
 
 import numpy
 
-from encore.runtime.atomic import write_json
+from encore.runtime.atomic import file_digest, write_json
 from encore.runtime.refusal import Refusal
 
 FORMAT = "encore-shards/1"
@@ -101,15 +101,6 @@ def whole_digest(indexes):
     classes = len(numpy.unique(numpy.concatenate(seen))) if seen else 0
     whole = json.dumps([count, classes, names.hexdigest(), labels.hexdigest(), contents.hexdigest()])
     return hashlib.sha256(whole.encode("ascii")).hexdigest(), classes
-
-
-def file_digest(path):
-    """SHA-256 of a file, read in pieces of 4 MiB."""
-    digest = hashlib.sha256()
-    with open(str(path), "rb") as file:
-        for piece in iter(lambda: file.read(1 << 22), b""):
-            digest.update(piece)
-    return digest.hexdigest()
 
 
 def verify_manifest(folder, content=False):

@@ -84,7 +84,8 @@ def _finished(folder, number):
         size = os.path.getsize(os.path.join(str(folder), done["entry"]["name"] + ".tar"))
     except FileNotFoundError:
         return None
-    return done if size == done["entry"]["bytes"] else None
+    # A shard with rejected pictures is made again: they may have been mended since.
+    return done if size == done["entry"]["bytes"] and not done["rejected"] else None
 
 
 def _record(folder, number):

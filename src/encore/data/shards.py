@@ -9,8 +9,8 @@ import tarfile
 
 import numpy
 
-from encore.data.manifest import Manifest, ShardEntry, file_digest, read_index, whole_digest
-from encore.runtime.atomic import replacing
+from encore.data.manifest import Manifest, ShardEntry, read_index, whole_digest
+from encore.runtime.atomic import file_digest, replacing
 
 
 class ShardWriter:

@@ -1,8 +1,9 @@
-"""Files that are there whole or not at all."""
+"""Files that are there whole or not at all, and their digests."""
 
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import os
 
@@ -46,3 +47,12 @@ def write_json(path, value):
         os.makedirs(folder, exist_ok=True)
     with replacing(path, "w") as file:
         file.write(text + "\n")
+
+
+def file_digest(path):
+    """SHA-256 of a file, read in pieces of 4 MiB."""
+    digest = hashlib.sha256()
+    with open(str(path), "rb") as file:
+        for piece in iter(lambda: file.read(1 << 22), b""):
+            digest.update(piece)
+    return digest.hexdigest()

@@ -74,8 +74,13 @@ def revision(root):
         changed = [line[3:] for line in git("status", "--porcelain").splitlines()]
     except (OSError, subprocess.CalledProcessError):
         return {"revision": "no git", "dirty": False}
-    own = [path for path in changed if not any(part in path for part in RUN_FILES)]
+    own = [path for path in changed if not _written_by_runs(path)]
     return {"revision": commit, "dirty": bool(own)}
+
+
+def _written_by_runs(path):
+    path = path[len("mini/") :] if path.startswith("mini/") else path
+    return path.startswith(RUN_FILES)
 
 
 class Clock:

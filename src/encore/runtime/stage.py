@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import dataclasses
 import errno
 import fcntl
+import hashlib
 import json
 import os
 import shutil
 import sys
 
-from encore.runtime.atomic import sync_folder, write_json
-from encore.runtime.fingerprint import Clock, fingerprint
+from encore.runtime.atomic import file_digest, sync_folder, write_json
+from encore.runtime.fingerprint import LIBRARIES, Clock, fingerprint
 from encore.runtime.parameters import read_parameters
 from encore.runtime.refusal import Refusal
 
@@ -42,8 +44,31 @@ def run_stage(main):
 
 
 def work_path(system, name, recipe_digest, item=""):
-    """Where the work in progress of one recipe of one stage lies."""
+    """Where the work in progress of one recipe of one stage, under this code and these libraries, lies."""
+    recipe_digest = hashlib.sha256((recipe_digest + environment_digest()).encode("ascii")).hexdigest()
     return os.path.join(".work", ".".join(part for part in (system, name, item) if part), recipe_digest[:16])
+
+
+def environment_digest():
+    """SHA-256 over the first-party files that are loaded and the versions of the numerical libraries.
+
+    Work in progress of other code or other libraries is never mixed with that of this run.
+    """
+    digest = hashlib.sha256("{}.{}".format(*sys.version_info[:2]).encode("ascii"))
+    for name, module in sorted(sys.modules.items()):
+        path = getattr(module, "__file__", None)
+        if name.split(".")[0] in ("encore", "stages") and path:
+            digest.update((name + file_digest(path)).encode("utf-8"))
+        elif name in LIBRARIES:
+            digest.update((name + str(getattr(module, "__version__", ""))).encode("utf-8"))
+    return digest.hexdigest()
+
+
+def needed(path):
+    """`path`, an output of an earlier stage; Refusal when it is not there."""
+    if not os.path.exists(path):
+        raise Refusal("{}: missing: run the stage that makes it first (`dvc repro` runs all)".format(path))
+    return path
 
 
 class Stage:
@@ -56,7 +81,7 @@ class Stage:
     def __init__(self, system, name, item="", seed=0):
         self.system, self.name, self.item, self.seed = system, name, item, seed
         self.recorded = {}
-        self._lock = None
+        self._lock, self._finished = None, []
 
     def __enter__(self):
         self._clock = Clock()
@@ -70,6 +95,8 @@ class Stage:
         try:
             if kind is None:
                 self._record_fingerprint()
+                for produced, output in self._finished:
+                    _rename(produced, output)
                 self._forget_work()
         finally:
             self._lock.close()
@@ -79,16 +106,22 @@ class Stage:
         """This stage's own section of the parameter file, `<system>.<stage>`, checked."""
         values = read_parameters(path, "{}.{}".format(self.system, self.name), cls)
         self.seed = getattr(values, "seed", self.seed)
+        self.recorded["parameters"] = dataclasses.asdict(values)
         return values
 
     def inputs(self, *names):
-        """The records `inputs/<name>.json` that the data check wrote; Refusal when one is missing."""
+        """What the data check recorded in `inputs/<name>.json` of path, count, bytes and names.
+
+        Raises Refusal when a record is missing.
+        """
         records = []
         for name in names:
             path = os.path.join("inputs", name + ".json")
             try:
                 with open(path, encoding="utf-8") as file:
-                    records.append(json.load(file))
+                    record = json.load(file)
+                record.pop("licence", None)  # its wording decides no result
+                records.append(record)
             except FileNotFoundError:
                 raise Refusal(
                     "{}: missing: run `encore data` first, it checks the input data".format(path)
@@ -107,15 +140,11 @@ class Stage:
         return folder
 
     def publish(self, produced, output):
-        """Rename the finished file or folder `produced` to `output`, replacing what was there."""
-        parent = os.path.dirname(output) or "."
-        os.makedirs(parent, exist_ok=True)
-        old = "{}.replaced-{}".format(output, os.getpid())
-        if os.path.isdir(output):
-            os.rename(output, old)
-        os.replace(produced, output)
-        sync_folder(parent)
-        shutil.rmtree(old, ignore_errors=True)
+        """Rename the finished file or folder `produced` to `output`, as the last act of a run that ends well.
+
+        Until then metrics and other records are written, so that an error there loses no work.
+        """
+        self._finished.append((produced, output))
 
     def metrics(self, values, item=None):
         """Write `metrics/<system>/<stage>[/<item>].json`: a flat dict of finite numbers."""
@@ -124,8 +153,10 @@ class Stage:
                 raise TypeError("metric {}: {!r} is not a number".format(key, value))
         write_json(self._record_path("metrics", item), values)
 
-    def need_disk(self, size, what):
-        """Refuse to start when the working directory's disk has less than `size` bytes free for `what`."""
+    def need_disk(self, size, what, done=""):
+        """Refuse to start when less than `size` bytes are free, not counting what the folder `done` holds."""
+        files = (os.path.join(place, name) for place, _, names in os.walk(done) for name in names)
+        size -= sum(map(os.path.getsize, files))
         free = shutil.disk_usage(".").free
         if free < size:
             raise Refusal(
@@ -154,6 +185,20 @@ class Stage:
             path = os.path.join(self._folder, name)
             if os.path.isdir(path):
                 shutil.rmtree(path)
+
+
+def _rename(produced, output):
+    parent = os.path.dirname(output) or "."
+    os.makedirs(parent, exist_ok=True)
+    for name in os.listdir(parent):  # what a killed run had moved aside
+        if name.startswith(os.path.basename(output) + ".replaced-"):
+            shutil.rmtree(os.path.join(parent, name))
+    old = "{}.replaced-{}".format(output, os.getpid())
+    if os.path.isdir(output):
+        os.rename(output, old)
+    os.replace(produced, output)
+    sync_folder(parent)
+    shutil.rmtree(old, ignore_errors=True)
 
 
 def _locked(path):

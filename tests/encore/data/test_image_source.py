@@ -18,6 +18,7 @@ def test_folder_and_tar_give_the_same(tmp_path):
             tar.addfile(member, io.BytesIO(data))
         tar.addfile(tarfile.TarInfo("somewhere/c.png"), io.BytesIO())
     (folder / "below").mkdir()
+    (folder / ".DS_Store").write_bytes(b"hidden files do not count")
     for spec in (str(folder), str(tmp_path / "all.tar") + "#some"):
         source = open_source(spec)
         assert source.names == ["B.png", "a.png", "b.png"]

@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from encore.runtime.refusal import Refusal
-from encore.runtime.stage import Stage, run_stage
+from encore.runtime.stage import Stage, needed, run_stage, work_path
 
 
 @pytest.fixture(autouse=True)
@@ -48,16 +48,51 @@ def test_a_failed_run_keeps_its_work_and_the_old_output():
             raise RuntimeError
 
 
-def test_publish_replaces_folders_and_files():
-    with Stage("demo", "make") as stage:
-        for text in ("one", "two"):
-            os.makedirs("made")
-            open("made/" + text, "w").close()
+def test_publish_replaces_folders_and_files_when_all_else_is_written():
+    for text in ("one", "two"):
+        os.makedirs("made")
+        open("made/" + text, "w").close()
+        open("plain", "w").write(text)
+        os.makedirs("out.replaced-77", exist_ok=True)
+        with Stage("demo", "make") as stage:
             stage.publish("made", "out")
-            open("plain", "w").write(text)
             stage.publish("plain", "file")
+            assert os.path.exists("made") and os.path.exists("plain")
     assert os.listdir("out") == ["two"] and open("file").read() == "two"
     assert sorted(os.listdir(".")) == [".work", "file", "fingerprints", "out"]
+
+
+def test_an_error_after_publishing_loses_no_work():
+    with pytest.raises(TypeError):
+        with Stage("demo", "make") as stage:
+            work = stage.work_folder("a" * 64)
+            open(os.path.join(work, "days of work"), "w").close()
+            stage.publish(work, "out")
+            stage.metrics({"name": "no number"})
+    assert not os.path.exists("out")
+    with Stage("demo", "make") as stage:
+        assert os.listdir(stage.work_folder("a" * 64)) == ["days of work"]
+
+
+def test_work_of_other_code_is_not_taken_over(monkeypatch):
+    before = work_path("demo", "make", "a" * 64)
+    assert before == work_path("demo", "make", "a" * 64)
+    monkeypatch.setattr("encore.runtime.stage.file_digest", lambda path: "changed")
+    assert work_path("demo", "make", "a" * 64) != before
+
+
+def test_disk_already_filled_counts():
+    os.makedirs("work")
+    with open("work/half", "wb") as file:
+        file.truncate(10**12)
+    with Stage("demo", "make") as stage:
+        with pytest.raises(Refusal, match="needs 999000.0 GB"):
+            stage.need_disk(10**15, "copies", "work")
+
+
+def test_an_output_that_is_missing_is_named():
+    with pytest.raises(Refusal, match="models/x.pth: missing: run the stage that makes it first"):
+        needed("models/x.pth")
 
 
 def test_a_second_run_is_refused_with_the_process_of_the_first():

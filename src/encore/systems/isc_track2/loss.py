@@ -9,6 +9,7 @@ from encore.losses.smoothed_cross_entropy import smoothed_cross_entropy
 from encore.losses.soft_cross_entropy import soft_cross_entropy
 from encore.losses.soft_triplet import soft_triplet
 from encore.models.isc_network import Outputs
+from encore.runtime.parameters import limited
 
 
 @dataclass(frozen=True)
@@ -19,13 +20,13 @@ class IscLoss:
     Outputs without matrix logits give the Track 1 loss, 10 CE + triplet (ISC 2021 Track 2, "losses").
     """
 
-    cross_entropy: float = 10.0
-    matrix_cross_entropy: float = 1.0
-    distillation: float = 2.0
-    triplet: float = 1.0
-    label_smoothing: float = 0.1
-    temperature: float = 2.0
-    margin: float = 0.0
+    cross_entropy: float = limited(10.0, low=0)
+    matrix_cross_entropy: float = limited(1.0, low=0)
+    distillation: float = limited(2.0, low=0)
+    triplet: float = limited(1.0, low=0)
+    label_smoothing: float = limited(0.1, low=0, high=1)
+    temperature: float = limited(2.0, low=1e-6)
+    margin: float = limited(0.0, low=0, high=1)
     """Published name of the triplet loss's smoothing weight; it is no margin."""
 
     def __call__(self, outputs: Outputs, labels):

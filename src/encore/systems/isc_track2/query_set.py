@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import io
 import os
 import random
 from typing import Optional
@@ -16,6 +15,7 @@ from encore.metrics.predictions import PairIds, read_ground_truth, write_ground_
 from encore.runtime.parameters import limited
 from encore.runtime.refusal import Refusal
 from encore.runtime.seeds import derive_seed
+from encore.systems.isc_track2.generation import augment_once
 from encore.systems.isc_track2.training_set import ChainParameters
 
 GROUND_TRUTH = "ground_truth.csv"
@@ -31,7 +31,7 @@ class HeldOutQueries:
     per_distractor: int = limited(low=0)
     """Queries without a match, made from each picture of `distractors`."""
     seed: int = limited(low=0)
-    """Must differ from the training set's seed."""
+    """Held out: queries draw from addresses of their own, so no copy of the training set is met again."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,8 +49,12 @@ class QueryParameters:
     held_out: Optional[HeldOutQueries] = limited(None)
 
     def recipe(self):
-        """What decides the result: everything but how the work is spread."""
-        values = {key: value for key, value in dataclasses.asdict(self).items() if key != "workers"}
+        """What decides the result: everything but how the work is spread and what is tolerated."""
+        values = {
+            key: value
+            for key, value in dataclasses.asdict(self).items()
+            if key not in ("workers", "max_rejected")
+        }
         if self.held_out is not None:
             values["held_out"]["chain"] = self.held_out.chain.recipe_values()
         return values
@@ -150,9 +154,7 @@ def _augmented(source, chain, made, query, kind, i, copy):
     except RejectedImage as error:
         return Rejected(source.names[i], error.reason)
     draws = Draws(derive_seed(made.seed, "isc_track2", "queries", kind, source.names[i], copy))
-    file = io.BytesIO()
-    chain(picture, draws).save(file, "JPEG", quality=made.quality)
-    return query + ".jpg", file.getvalue(), int(query[1:])
+    return query + ".jpg", augment_once(picture, chain, draws, made.quality), int(query[1:])
 
 
 def _write_truth(folder, pairs):

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Tuple
 
 from encore.models.isc_network import IscShape
+from encore.runtime.parameters import limited
 from encore.runtime.refusal import Refusal
 from encore.systems.isc_track2.loss import IscLoss
 from encore.training.learning_rate import isc_epoch_factor
@@ -19,16 +20,16 @@ SYSTEM = "isc_track2"
 class TrainingRecipe:
     """Everything a training run depends on; the defaults are the published values."""
 
-    seed: int = 0
+    seed: int = limited(0, low=0)
     """The published run sets none."""
     shape: IscShape = field(default_factory=IscShape)
     loss: IscLoss = field(default_factory=IscLoss)
     height: int = 256
     width: int = 256
-    pad: int = 10
+    pad: int = limited(10, low=0)
     """Black border in pixels before the random crop."""
     batch: int = 128
-    instances: int = 4
+    instances: int = limited(4, low=0)
     """Images per class in a batch."""
     replicas: int = 4
     """The published number of GPUs; how many real ones carry them changes no number."""
@@ -36,20 +37,22 @@ class TrainingRecipe:
     epochs: int = 25
     iterations: int = 8000
     """Steps per epoch."""
-    schedule: Tuple[int, int, int] = (5, 10, 25)
+    schedule: Tuple[int, int, int] = limited((5, 10, 25), low=0)
     """Epochs at which the warm-up ends, the cosine starts and the cosine ends; fixed in the published
     code."""
     print_every: int = 10
-    save_every: int = 0
+    save_every: int = limited(0, low=0)
     """Steps between checkpoints within an epoch; 0: only the published one after each epoch."""
-    workers: int = 8
-    keep_bytes: int = 0
+    workers: int = limited(8, low=0, high=1024)
+    keep_bytes: int = limited(0, low=0)
     """Memory per loader process for images that were decoded before; changes no number."""
 
     def __post_init__(self):
         for name in ("height", "width", "batch", "replicas", "epochs", "print_every"):
             if getattr(self, name) < 1:
                 raise Refusal("training.%s must be at least 1, found %d" % (name, getattr(self, name)))
+        if list(self.schedule) != sorted(self.schedule):
+            raise Refusal("training.schedule must rise, found %s" % (self.schedule,))
         if self.batch % self.replicas:
             raise Refusal(
                 "training.batch (%d) must be a multiple of training.replicas (%d)"

@@ -67,8 +67,12 @@ class GenerateParameters:
     """Unreadable source pictures that are allowed; the published script stops at the first."""
 
     def recipe(self):
-        """What decides the result: everything but how the work is spread."""
-        values = {key: value for key, value in dataclasses.asdict(self).items() if key != "workers"}
+        """What decides the result: everything but how the work is spread and what is tolerated."""
+        values = {
+            key: value
+            for key, value in dataclasses.asdict(self).items()
+            if key not in ("workers", "max_rejected")
+        }
         return dict(values, chain=self.chain.recipe_values())
 
 
