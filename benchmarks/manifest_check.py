@@ -15,8 +15,9 @@ import time
 
 import numpy
 
-from encore.data.manifest import ShardEntry, file_digest, verify_manifest
+from encore.data.manifest import ShardEntry, verify_manifest
 from encore.data.shards import write_manifest
+from encore.runtime.atomic import file_digest
 
 CLASSES, COPIES, CLASSES_PER_SHARD, BYTES_PER_IMAGE = 100_000, 20, 250, 60_000
 

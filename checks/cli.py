@@ -98,11 +98,19 @@ def match(
     ] = None,
     output: Annotated[Path, typer.Option(help="folder to write")] = Path("encore-match"),
     top: Annotated[int, typer.Option(min=1, help="references to list for each query")] = 5,
+    scales: Annotated[
+        Optional[list[int]],
+        typer.Option(
+            min=8,
+            help="side in pixels that pictures are resized to; give it once a scale",
+            show_default=False,
+        ),
+    ] = None,
 ):
     """Find the best matches of one folder of pictures in another: matches.csv and gallery.html."""
     from checks.match import match_folders
 
-    print(match_folders(queries, references, output, top, weights))
+    print(match_folders(queries, references, output, top, weights, scales or ()))
 
 
 @app.command(epilog="Example: [bold]encore dependencies --write[/]")

@@ -10,8 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from checks.inputs import read_inputs
-from encore.data.manifest import file_digest
-from encore.runtime.atomic import write_json
+from encore.runtime.atomic import file_digest, write_json
 from encore.runtime.refusal import Refusal
 
 

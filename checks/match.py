@@ -12,22 +12,29 @@ from checks.size import PROJECT
 from encore.runtime.refusal import Refusal
 
 WORKER = "stages.isc_track2.match"
+MINI_WEIGHTS = PROJECT / "mini" / "models" / "isc_track2" / "trained.pth.tar"
 
 
-def match_folders(queries, references, output, top=5, weights=None):
+def match_folders(queries, references, output, top=5, weights=None, scales=()):
     """Match two folders of pictures; returns the path of gallery.html beside the worker's matches.csv.
 
-    `weights` None: the worker's default, the mini weights. Raises Refusal for a folder without pictures, for
-    missing weights, and when the worker refuses or fails (its own message is already on stderr).
+    `weights` None: the worker's default, the mini weights. `scales`: sides in pixels that pictures are
+    resized to; empty: those that belong to the weights (the published ones for weights of one's own).
+    Raises Refusal for a folder without pictures, for missing weights, and when the worker refuses or fails
+    (its own message is already on stderr).
     """
     for what, folder in (("queries", queries), ("references", references)):
         _require_pictures(what, Path(folder))
     if weights is not None and not Path(weights).is_file():
         raise Refusal(f"{weights}: no such file: --weights takes stripped weights, e.g. trained.pth.tar")
+    if weights is not None and MINI_WEIGHTS.is_file() and Path(weights).samefile(MINI_WEIGHTS):
+        weights = None
     output = Path(output).absolute()
     output.mkdir(parents=True, exist_ok=True)
     status = subprocess.run(
-        worker_command(queries, references, output, top, weights), cwd=PROJECT, env=worker_environment()
+        worker_command(queries, references, output, top, weights, scales),
+        cwd=PROJECT,
+        env=worker_environment(),
     ).returncode
     if status:
         raise Refusal(
@@ -36,7 +43,7 @@ def match_folders(queries, references, output, top=5, weights=None):
     return write_gallery(output, top, mini_weights=weights is None)
 
 
-def worker_command(queries, references, output, top, weights=None):
+def worker_command(queries, references, output, top, weights=None, scales=()):
     """The command line of the worker, with absolute paths."""
     command = [
         sys.executable,
@@ -49,7 +56,8 @@ def worker_command(queries, references, output, top, weights=None):
         "--top",
         str(top),
     ]
-    return command + (["--weights", str(Path(weights).absolute())] if weights is not None else [])
+    command += ["--weights", str(Path(weights).absolute())] if weights is not None else []
+    return command + (["--scales", *map(str, scales)] if scales else [])
 
 
 def worker_environment():

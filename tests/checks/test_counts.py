@@ -7,8 +7,9 @@ import pytest
 
 from checks.cli import main
 from checks.counts import check_counts
-from encore.data.manifest import Manifest, ShardEntry, file_digest, whole_digest
+from encore.data.manifest import Manifest, ShardEntry, whole_digest
 from encore.data.shards import index_array
+from encore.runtime.atomic import file_digest
 from tests.checks.conftest import picture, write_shards
 
 

@@ -100,6 +100,7 @@ def test_the_worker_is_the_projects_own_stage():
     command = match.worker_command("q", "r", "/out", 5)
     assert command[:3] == [sys.executable, "-m", "stages.isc_track2.match"] and command[3].startswith("/")
     assert (match.PROJECT / "stages/isc_track2/match.py").is_file()
+    assert match.worker_command("q", "r", "/out", 5, "w", (64, 96))[-3:] == ["--scales", "64", "96"]
 
 
 @pytest.mark.parametrize(
