@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import yaml
@@ -61,7 +62,23 @@ def recipe_objection(size, system):
         return f"no frozen recipe of {system} in {size.frozen_recipe.name}"
     found = read_parameters(size.folder / "params.yaml")
     altered = altered_keys({system: found.get(system, {})}, {system: frozen[system]})
+    altered = altered or keys_run_otherwise(size.folder, system, frozen[system])
     return f"recipe altered ({', '.join(altered)})" if altered else None
+
+
+def keys_run_otherwise(folder, system, frozen):
+    """The keys on which what the stages recorded of their own parameters differs from the stated recipe.
+
+    params.yaml can be changed back after a run; the fingerprints say what a stage really ran with.
+    """
+    altered = set()
+    for path in sorted((Path(folder) / "fingerprints" / system).rglob("*.json")):
+        record = json.loads(path.read_text(encoding="utf-8"))
+        stage, ran = record.get("stage"), flatten(record.get("parameters") or {})
+        if ran and isinstance(frozen.get(stage), dict):
+            stated = flatten(frozen[stage])
+            altered |= {f"{system}.{stage}.{key} as run" for key in stated if ran.get(key) != stated[key]}
+    return sorted(altered)
 
 
 def freeze(parameters, systems, path):

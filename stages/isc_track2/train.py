@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import re
 import sys
@@ -43,6 +44,7 @@ def main():
     for warning in warnings:
         print("encore: warning: {}".format(warning), file=sys.stderr)
     with Stage("isc_track2", "train", seed=command.recipe.seed) as stage:
+        stage.recorded["parameters"] = dataclasses.asdict(command.recipe)
         stage.recorded["published_flags"] = {key: str(value) for key, value in sorted(chosen.items())}
         work = stage.work_folder(digest)
         result = run(command, data, work)

@@ -4,7 +4,8 @@ import pytest
 import yaml
 
 from checks.cli import main
-from checks.recipe import altered_keys, flatten
+from checks.recipe import altered_keys, flatten, keys_run_otherwise
+from encore.runtime.atomic import write_json
 from encore.runtime.refusal import Refusal
 
 
@@ -29,6 +30,17 @@ def test_freeze_then_compare(project, capsys):
         "toy": {"train": {"rate": 0.3}}
     }
     assert _run(*command) == 0
+
+
+def test_what_a_stage_ran_with_counts_not_only_what_the_file_says_now(project):
+    write_json(
+        project.mini / "fingerprints/toy/train/a.json",
+        {"stage": "train", "parameters": {"rate": 0.3, "size": [1, 2]}},
+    )
+    stated = {"train": {"rate": 0.3, "size": [1, 2], "workers": 4}}
+    assert keys_run_otherwise(project.mini, "toy", stated) == []
+    stated["train"]["rate"] = 0.4
+    assert keys_run_otherwise(project.mini, "toy", stated) == ["toy.train.rate as run"]
 
 
 def test_freezing_a_system_without_parameters_is_refused(project, capsys):
