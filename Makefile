@@ -31,7 +31,7 @@ help:
 	$(PYTHON) -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r locks/cpu.txt
 	$(PYTHON) -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r locks/assets.txt
 	$(PYTHON) -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
-	test -d .git || .venv/bin/dvc config --local core.no_scm true
+	test -e .git || .venv/bin/dvc config --local core.no_scm true
 	touch $@
 
 setup: .venv/ready
