@@ -43,7 +43,8 @@ def main():
         return
     for warning in warnings:
         print("encore: warning: {}".format(warning), file=sys.stderr)
-    with Stage("isc_track2", "train", seed=command.recipe.seed) as stage:
+    name = "train" if command.logs is None else "train_by_hand"  # its records stay apart from the pipeline's
+    with Stage("isc_track2", name, seed=command.recipe.seed) as stage:
         stage.recorded["parameters"] = dataclasses.asdict(command.recipe)
         stage.recorded["published_flags"] = {key: str(value) for key, value in sorted(chosen.items())}
         work = stage.work_folder(digest)
