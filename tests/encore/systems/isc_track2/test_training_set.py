@@ -1,11 +1,9 @@
 import dataclasses
 import json
 import os
-import random
 import signal
 import subprocess
 import sys
-import time
 
 import pytest
 from PIL import Image
@@ -92,7 +90,25 @@ isc_track2:
 """
 
 
-def run_stage(folder, pictures, workers, kill_after=None):
+# Runs the stage and kills it, workers and all, right before the given one of its synced writes, in whichever
+# process that happens: the count lies in a file that all of them append to.
+KILLED_AT_A_WRITE = """
+import os, runpy, signal, sys
+counter, kill_at = os.open(sys.argv[1], os.O_RDWR | os.O_CREAT | os.O_APPEND), int(sys.argv[2])
+synced = os.fsync
+def fsync(descriptor):
+    os.write(counter, b".")
+    if os.fstat(counter).st_size == kill_at:
+        os.killpg(0, signal.SIGKILL)
+    synced(descriptor)
+os.fsync = fsync
+sys.argv[1:] = []
+runpy.run_module("stages.isc_track2.generate", run_name="__main__")
+"""
+
+
+def run_stage(folder, pictures, workers, kill_at=0):
+    """Run the stage in `folder`; returns (exit code, how many synced writes were made)."""
     (folder / "inputs").mkdir(parents=True, exist_ok=True)
     for name in ("training_images", "foreign_images"):
         (folder / "inputs" / (name + ".json")).write_text("{}")
@@ -100,32 +116,28 @@ def run_stage(folder, pictures, workers, kill_after=None):
     environment = dict(
         os.environ, PYTHONPATH=os.pathsep.join(os.path.abspath(path) for path in sys.path if path)
     )
+    counter = folder / "writes"
+    counter.write_bytes(b"")
     process = subprocess.Popen(
-        [sys.executable, "-m", "stages.isc_track2.generate"],
+        [sys.executable, "-c", KILLED_AT_A_WRITE, str(counter), str(kill_at)],
         cwd=str(folder),
         env=environment,
         stderr=subprocess.PIPE,
         start_new_session=True,
     )
-    try:
-        process.communicate(timeout=kill_after)
-        return process.returncode
-    except subprocess.TimeoutExpired:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.communicate()
-        return -signal.SIGKILL
+    process.communicate()
+    return process.returncode, counter.stat().st_size
 
 
-def test_killed_anywhere_and_started_again_gives_the_same_set(pictures, tmp_path):
-    began = time.time()
-    assert run_stage(tmp_path / "whole", pictures, 1) == 0
-    duration = time.time() - began
-    killed, draws = 0, random.Random(11)
-    for _ in range(3):
-        killed += run_stage(tmp_path / "killed", pictures, 2, draws.uniform(0.4, 0.95) * duration) < 0
-    assert run_stage(tmp_path / "killed", pictures, 2) == 0
+def test_killed_at_any_write_and_started_again_gives_the_same_set(pictures, tmp_path):
+    code, writes = run_stage(tmp_path / "whole", pictures, 1)
+    assert code == 0 and writes > 50
+    for kill_at in (1, writes // 4, 2, writes // 3, 7):
+        code, made = run_stage(tmp_path / "killed", pictures, 2, kill_at)
+        assert code == -signal.SIGKILL and made >= kill_at
+    assert run_stage(tmp_path / "killed", pictures, 2)[0] == 0
     sets = [tmp_path / name / "data" / "isc_100k_256" for name in ("whole", "killed")]
-    assert killed and ShardSet(sets[0]).manifest == ShardSet(sets[1]).manifest
+    assert ShardSet(sets[0]).manifest == ShardSet(sets[1]).manifest
     assert sorted(os.listdir(str(sets[0]))) == sorted(os.listdir(str(sets[1])))
     assert verify_manifest(sets[1], content=True) == []
     assert os.listdir(str(tmp_path / "killed" / ".work" / "isc_track2.generate")) == ["lock"]
