@@ -52,6 +52,18 @@ def read_fingerprint(path):
     return value
 
 
+def system_fingerprints(folder, metric_file):
+    """The fingerprints of all stages of the system that `metric_file` belongs to."""
+    system = Path(folder) / "fingerprints" / Path(metric_file).parts[1]
+    return list(map(read_fingerprint, sorted(system.rglob("*.json"))))
+
+
+def hardware_objections(folder, metric_file):
+    """What the hardware rule had against the devices that stages of this system ran on all the same."""
+    found = (row.get("hardware_objection") for row in system_fingerprints(folder, metric_file))
+    return sorted({text for text in found if text})
+
+
 def origin(folder, metric_file, machine=None):
     """`run here`, `cached from <machine, date>` or `published predictions` for one metric file.
 
@@ -62,8 +74,7 @@ def origin(folder, metric_file, machine=None):
     own = read_fingerprint(fingerprint_of(folder, metric_file))
     if own.get("origin") == PUBLISHED:
         return PUBLISHED
-    system = Path(folder) / "fingerprints" / Path(metric_file).parts[1]
-    for fingerprint in [own, *map(read_fingerprint, sorted(system.rglob("*.json")))]:
+    for fingerprint in [own, *system_fingerprints(folder, metric_file)]:
         if fingerprint["machine"] != machine:
             return f"cached from {fingerprint['machine']}, {fingerprint['finished'][:10]}"
     return RUN_HERE

@@ -18,7 +18,8 @@ VERIFIED, BLOCKED, NOT_ATTEMPTED = "verified from artefacts", "blocked (data)", 
 
 @dataclass(frozen=True)
 class Verdict:
-    """One row of verdicts.json; `detail` says why where the verdict alone does not."""
+    """One row of verdicts.json; `detail` says why where the verdict alone does not, and what to know of the
+    hardware."""
 
     id: str
     system: str
@@ -93,6 +94,8 @@ def judge(claim, size, machine=None):
     if objection:
         return _row(claim, value, NOT_ATTEMPTED, detail=objection)
     where = origins.origin(size.folder, claim.metric.file, machine)
+    hardware = origins.hardware_objections(size.folder, claim.metric.file)
+    detail = f"hardware accepted: {'; '.join(hardware)}" if hardware else ""
     verdict = compare(value, claim)
     if where != origins.RUN_HERE and verdict in (REPRODUCED, BETTER):
         verdict = VERIFIED
@@ -101,7 +104,7 @@ def judge(claim, size, machine=None):
         "metric_sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
         "fingerprint": str(origins.fingerprint_of("", claim.metric.file)),
     }
-    return _row(claim, value, verdict, origin=where, evidence=evidence)
+    return _row(claim, value, verdict, origin=where, detail=detail, evidence=evidence)
 
 
 def _row(claim, value, verdict, **more):

@@ -93,7 +93,7 @@ def _footnotes(verdicts):
     """Where the values come from or why there is none, and what decides the exit status."""
     reasons = {}
     for row in verdicts:
-        reasons.setdefault(row.detail or row.origin, []).append(row.id)
+        reasons.setdefault("; ".join(filter(None, (row.origin, row.detail))), []).append(row.id)
     for reason, ids in reasons.items():
         yield f"{reason}: {'all claims' if len(ids) == len(verdicts) else ', '.join(ids)}"
     if not all(row.gating for row in verdicts):

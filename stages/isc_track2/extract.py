@@ -39,6 +39,7 @@ def main():
     arguments = parser.parse_args()
     with Stage("isc_track2", "extract", item=arguments.model) as stage:
         parameters = stage.parameters(arguments.params, ExtractParameters)
+        stage.need_shared_memory(parameters.recipe().shared_memory(parameters.workers), "decoded pictures")
         weights = "models/isc_track2/{}.pth.tar".format(arguments.model)
         work = stage.work_folder(
             recipe_digest(parameters.recipe(), file_digest(needed(weights)), identity(stage, parameters))

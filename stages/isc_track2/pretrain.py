@@ -68,6 +68,7 @@ def use_published(stage, parameters):
 def pretrain_now(stage, parameters, shape):
     recipe = dataclasses.replace(parameters.barlow_twins, layers=shape.layers, width=shape.width)
     stage.seed = recipe.seed
+    stage.need_shared_memory(recipe.shared_memory(), "batches of pictures")
     work = stage.work_folder(recipe_digest(parameters, shape, stage.inputs("training_images")))
     made = os.path.join(work, "start.pth")
     result = pretrain(recipe, open_source(parameters.images), made)

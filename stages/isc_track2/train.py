@@ -47,6 +47,7 @@ def main():
     with Stage("isc_track2", name, seed=command.recipe.seed) as stage:
         stage.recorded["parameters"] = dataclasses.asdict(command.recipe)
         stage.recorded["published_flags"] = {key: str(value) for key, value in sorted(chosen.items())}
+        stage.need_shared_memory(command.recipe.shared_memory(), "batches of pictures")
         work = stage.work_folder(digest)
         result = run(command, data, work)
         report_start(result, stage)

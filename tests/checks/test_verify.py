@@ -5,6 +5,7 @@ import json
 import pytest
 
 from checks.cli import main
+from checks.report.page import write_report
 from checks.size import Size
 from checks.verify import failures, verify
 from encore.runtime.refusal import Refusal
@@ -176,3 +177,15 @@ def test_no_claims_and_no_folder_are_refused(project):
         only(project)
     with pytest.raises(Refusal, match="no such folder"):
         Size.of(project.root / "nowhere", project.claims)
+
+
+def test_hardware_that_was_accepted_stands_beside_the_verdict(project, capsys):
+    objection = "NVIDIA A100: CUDA 10.1 has no libraries for sm_80"
+    project.set_fingerprint("toy/train", hardware_objection=objection, hardware_accepted=True)
+    verdict = only(project)
+    assert (verdict.verdict, verdict.origin) == ("reproduced", "run here")
+    assert verdict.detail == f"hardware accepted: {objection}"
+    assert run("verify", project.mini, "--claims", project.claims) == 0
+    assert f"run here; hardware accepted: {objection}: all claims" in capsys.readouterr().out
+    page = write_report(project.size()).read_text(encoding="utf-8")
+    assert f"run here; hardware accepted: {objection}</td>" in page

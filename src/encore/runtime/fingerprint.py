@@ -1,19 +1,27 @@
 """What a result was made with: interpreter, libraries, device, code revision, time, memory.
 
-`python -m encore.runtime.fingerprint` prints it for the interpreter that runs it.
+`python -m encore.runtime.fingerprint` prints it for the interpreter that runs it; with the name of an
+environment it prints how this interpreter differs from that environment, and exits with 0, 1 (something
+deviates) or 2 (no such environment).
 """
 
 from __future__ import annotations
 
+import argparse
 import datetime
 import hashlib
 import json
 import os
 import platform
+import re
 import resource
 import subprocess
 import sys
 import time
+
+from encore.runtime import environment, hardware
+from encore.runtime.numerics import numerics
+from encore.runtime.refusal import Refusal
 
 LIBRARIES = ("numpy", "torch", "PIL", "h5py", "yaml", "tensorboard")
 # A run rewrites these itself, so they do not make a checkout dirty.
@@ -31,6 +39,8 @@ def fingerprint():
         "machine": machine(),
         "libraries": {name: version for name, version in ((n, _version(n)) for n in LIBRARIES) if version},
         "image_digest": os.environ.get("ENCORE_IMAGE_DIGEST", "none"),
+        "environment": os.environ.get("ENCORE_ENVIRONMENT", "none"),
+        "stand_in": os.environ.get("ENCORE_STAND_IN") == "yes",
     }
     values.update(_torch())
     values.update(_pillow())
@@ -115,20 +125,28 @@ def _torch():
         "threads": torch.get_num_threads(),
         "cuda": torch.version.cuda or "none",
         "cudnn": str(torch.backends.cudnn.version() or "none"),
+        "compiled_for": " ".join(hardware.compiled(torch)) or "none",
+        "cpu_capability": _cpu_capability(torch),
+        "numerics": numerics(),
     }
-    if torch.cuda.is_available():
-        values["device"] = torch.cuda.get_device_name(0)
-        values["capability"] = "sm_{}{}".format(*torch.cuda.get_device_capability(0))
-        values["driver"] = _driver()
+    devices = hardware.devices(torch)
+    if devices:
+        values["device"] = devices[0][0]
+        values["capability"] = hardware.architecture_name(devices[0][1])
+        values["driver"] = hardware.driver() or "unknown"
+        objection = hardware.objection_here()
+        if objection:
+            values["hardware_objection"] = objection
+            values["hardware_accepted"] = hardware.accepted()
     return values
 
 
-def _driver():
-    path = "/proc/driver/nvidia/version"
-    if not os.path.isfile(path):
-        return "unknown"
-    with open(path, encoding="ascii", errors="replace") as file:
-        return file.readline().strip()
+def _cpu_capability(torch):
+    """The widest vector instructions that torch uses on this processor, e.g. AVX2."""
+    if hasattr(torch.backends, "cpu"):
+        return torch.backends.cpu.get_cpu_capability()
+    found = re.search(r"CPU capability usage: (.+)", torch.__config__.show())
+    return found.group(1).strip() if found else "unknown"
 
 
 def _pillow():
@@ -155,5 +173,29 @@ def _processor():
     return platform.processor() or "unknown"
 
 
+def main(arguments=None):
+    """The command line; returns the exit status."""
+    parser = argparse.ArgumentParser(
+        prog="python -m encore.runtime.fingerprint", description=__doc__.split("\n\n")[0]
+    )
+    parser.add_argument("environment", nargs="?", help="compare this interpreter with that environment")
+    parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    arguments = parser.parse_args(arguments)
+    if arguments.environment is None:
+        print(json.dumps(fingerprint(), indent=1, sort_keys=True))
+        return 0
+    try:
+        environment.definition(arguments.environment)  # before torch is loaded for it
+        rows = environment.compare(arguments.environment, environment.findings(load_torch=True))
+    except Refusal as refusal:
+        print("encore: {}".format(refusal), file=sys.stderr)
+        return 2
+    if arguments.json:
+        print(json.dumps([row._asdict() for row in rows], indent=1))
+    else:
+        print("\n".join(environment.table(arguments.environment, rows)))
+    return 1 if environment.deviations(rows) else 0
+
+
 if __name__ == "__main__":
-    print(json.dumps(fingerprint(), indent=1, sort_keys=True))
+    sys.exit(main())

@@ -13,14 +13,17 @@ import os
 import shutil
 import sys
 
+from encore.runtime import environment, hardware
 from encore.runtime.atomic import file_digest, sync_folder, write_json
 from encore.runtime.fingerprint import LIBRARIES, Clock, fingerprint
 from encore.runtime.parameters import read_parameters
 from encore.runtime.refusal import Refusal
+from encore.runtime.shared_memory import shared_memory
 
 
 def stage_parser(description):
-    """The command line every stage has: `--params FILE` (default params.yaml in the working directory)."""
+    """The command line every stage has: `--params FILE` (default params.yaml in the working directory) and
+    `--accept-hardware`."""
     parser = argparse.ArgumentParser(description=description, allow_abbrev=False)
     parser.add_argument(
         "--params",
@@ -28,7 +31,22 @@ def stage_parser(description):
         metavar="FILE",
         help="parameter file (default: params.yaml in the working directory)",
     )
+    parser.add_argument(
+        "--accept-hardware",
+        action=_AcceptHardware,
+        nargs=0,
+        help="run on a GPU that the hardware rule refuses, and say so in the verdict (as does {}=1)".format(
+            hardware.ACCEPT
+        ),
+    )
     return parser
+
+
+class _AcceptHardware(argparse.Action):
+    """Sets the variable for this process and those it starts: where dvc starts a stage there is no flag."""
+
+    def __call__(self, parser, namespace, values, option_string=None):
+        os.environ[hardware.ACCEPT] = "1"
 
 
 def run_stage(main):
@@ -85,6 +103,8 @@ class Stage:
 
     def __enter__(self):
         self._clock = Clock()
+        self._check_hardware()
+        self._check_environment()
         folder = os.path.dirname(work_path(self.system, self.name, "recipe", self.item))
         os.makedirs(folder, exist_ok=True)
         self._folder = folder
@@ -162,6 +182,42 @@ class Stage:
             raise Refusal(
                 "{}: needs {:.1f} GB of disk for {}, {} has {:.1f} GB free: make room or move the "
                 "project".format(self.name, size / 1e9, what, os.getcwd(), free / 1e9)
+            )
+
+    def need_shared_memory(self, size, what):
+        """Refuse to start when less than `size` bytes of /dev/shm are free."""
+        found = shared_memory()
+        if found is not None and found[0] < size:
+            raise Refusal(
+                "{}: needs {:.3f} GB of shared memory for {}, {:.3f} of {:.3f} GB of /dev/shm are free: "
+                "free some, lower workers, or give the container more: --shm-size (ENCORE_SHM_SIZE)".format(
+                    self.name, size / 1e9, what, found[0] / 1e9, found[1] / 1e9
+                )
+            )
+
+    def _check_hardware(self):
+        objection = hardware.objection_here()
+        if objection is None:
+            return
+        if not hardware.accepted():
+            raise Refusal(
+                "{}: {}; --accept-hardware or {}=1 runs anyway, and the verdict says so".format(
+                    self.name, objection, hardware.ACCEPT
+                )
+            )
+        print("encore: warning: hardware accepted: {}".format(objection), file=sys.stderr)
+
+    def _check_environment(self):
+        name = os.environ.get("ENCORE_ENVIRONMENT")
+        if not name:
+            return
+        rows = environment.deviations(environment.compare(name, environment.findings()))
+        texts = ["{} {} instead of {}".format(row.what, row.found, row.wanted) for row in rows]
+        self.recorded["environment_deviations"] = texts
+        if texts:
+            print(
+                "encore: warning: environment {} deviates: {}".format(name, environment.listing(texts)),
+                file=sys.stderr,
             )
 
     def _record_path(self, kind, item=None):

@@ -23,8 +23,10 @@ from encore.data.training_transform import normalised
 from encore.data.two_views import published_views
 from encore.losses.barlow_twins import barlow_twins
 from encore.models.resnet import RESNET50_LAYERS, ResNet
+from encore.runtime.numerics import exact
 from encore.runtime.refusal import Refusal
 from encore.runtime.seeds import derive_seed
+from encore.runtime.shared_memory import loader_bytes
 from encore.training import checkpoint
 from encore.training.lars import Lars
 from encore.training.learning_rate import warm_up_cosine
@@ -63,6 +65,10 @@ class PretrainingRecipe:
                 "pretraining.batch must be at least 2 and warm_up_epochs below epochs, found %d "
                 "and %d of %d" % (self.batch, self.warm_up_epochs, self.epochs)
             )
+
+    def shared_memory(self):
+        """Bytes of shared memory that the loader's batches of two uint8 views need."""
+        return loader_bytes(self.workers, 2 * self.batch * 3 * self.size**2)
 
 
 class Pretrained(NamedTuple):
@@ -123,6 +129,7 @@ class TwoViews(Dataset):
         return DataLoader(self, batch_size=None, sampler=addresses, num_workers=workers)
 
 
+@exact()
 def pretrain(recipe: PretrainingRecipe, source, path, device=None):
     """Pre-train on an image source (`len`, `names`, `read(i)`) -> Pretrained.
 

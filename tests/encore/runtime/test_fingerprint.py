@@ -1,7 +1,14 @@
+import json
 import os
+import shutil
 import subprocess
+import sys
 
-from encore.runtime.fingerprint import fingerprint, machine, revision
+import pytest
+from gpu import pretend
+
+from encore.runtime import definition, numerics
+from encore.runtime.fingerprint import fingerprint, machine, main, revision
 
 
 def git(folder, *arguments):
@@ -48,3 +55,66 @@ def test_names_what_a_result_may_depend_on(monkeypatch):
     monkeypatch.setenv("ENCORE_MACHINE", "a host")
     other = machine()
     assert other != values["machine"] and len(other) == 12
+
+
+def test_names_how_torch_computes(monkeypatch):
+    import torch
+
+    monkeypatch.setattr(numerics, "_worked_with", {})  # as in a process that has not worked yet
+    monkeypatch.setenv("ENCORE_ENVIRONMENT", "cuda101")
+    values = fingerprint()
+    assert values["environment"] == "cuda101" and values["stand_in"] is False
+    assert values["cpu_capability"].strip() and values["compiled_for"]
+    assert values["numerics"]["tf32_cudnn"] is torch.backends.cudnn.allow_tf32
+    assert "hardware_objection" not in values
+
+
+def test_names_the_gpu_and_what_speaks_against_it(monkeypatch):
+    pretend(monkeypatch, "NVIDIA A100", (8, 0), ["sm_70"], "11.1")
+    monkeypatch.setenv("ENCORE_ACCEPT_HARDWARE", "1")
+    values = fingerprint()
+    assert (values["device"], values["capability"]) == ("NVIDIA A100", "sm_80")
+    assert values["compiled_for"] == "sm_70" and values["driver"]
+    assert values["hardware_objection"].startswith("NVIDIA A100: torch is compiled for sm_70")
+    assert values["hardware_accepted"] is True
+
+
+@pytest.fixture
+def own_environment(tmp_path, monkeypatch):
+    """An environment `here` that this interpreter is."""
+    monkeypatch.setattr(definition, "LOCKS", str(tmp_path))
+    python = ".".join(map(str, sys.version_info[:2]))
+    write(tmp_path / "environments.yaml", 'here:\n  python: ["{}"]\n  lock: here.txt\n'.format(python))
+    write(tmp_path / "here.txt", "pytest=={}\n".format(pytest.__version__))
+    write(tmp_path / "here.in", "pytest\n")
+    return tmp_path
+
+
+def test_the_command_compares_with_an_environment(own_environment, capsys):
+    assert main(["here"]) == 0
+    printed = capsys.readouterr().out
+    assert printed.startswith("environment here\nwhat ") and printed.endswith("as defined\n")
+    write(own_environment / "here.txt", "pytest==0.1\n")
+    assert main(["here", "--json"]) == 1
+    rows = json.loads(capsys.readouterr().out)
+    assert [row["what"] for row in rows if row["state"] == "deviates"] == ["pytest"]
+    assert set(rows[0]) == {"what", "wanted", "found", "state", "stated"}
+
+
+def test_the_command_refuses_in_one_line(own_environment, capsys):
+    assert main(["there"]) == 2
+    assert capsys.readouterr().err == "encore: there: no such environment; there are here\n"
+
+
+def test_the_check_needs_the_runtime_and_the_locks_alone(tmp_path):
+    root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
+    shutil.copytree(os.path.join(root, "locks"), str(tmp_path / "locks"))
+    shutil.copytree(os.path.join(root, "src/encore/runtime"), str(tmp_path / "src/encore/runtime"))
+    shutil.copy(os.path.join(root, "src/encore/__init__.py"), str(tmp_path / "src/encore"))
+    done = subprocess.run(
+        [sys.executable, "-m", "encore.runtime.fingerprint", "cuda101"],
+        stdout=subprocess.PIPE,
+        env=dict(os.environ, PYTHONPATH=str(tmp_path / "src")),
+        cwd=str(tmp_path),
+    )
+    assert done.returncode in (0, 1) and b"CUDA " in done.stdout  # 0 in that environment itself

@@ -1,12 +1,16 @@
 import json
 import os
+import shutil
 import subprocess
 import sys
 
 import pytest
+from gpu import pretend
 
+from encore.runtime import shared_memory
+from encore.runtime.numerics import exact
 from encore.runtime.refusal import Refusal
-from encore.runtime.stage import Stage, needed, run_stage, work_path
+from encore.runtime.stage import Stage, needed, run_stage, stage_parser, work_path
 
 
 @pytest.fixture(autouse=True)
@@ -135,3 +139,80 @@ def test_the_fingerprint_command_prints_json():
     )
     values = json.loads(output.decode())
     assert values["python"] == ".".join(str(part) for part in sys.version_info[:3])
+
+
+def test_full_shared_memory_is_refused_in_one_line(monkeypatch, tmp_path):
+    monkeypatch.setattr(shared_memory, "PLACE", str(tmp_path))
+    usage = type(shutil.disk_usage("."))(total=64 * 10**6, used=63 * 10**6, free=10**6)
+    monkeypatch.setattr(shared_memory.shutil, "disk_usage", lambda place: usage)
+    with Stage("demo", "make") as stage:
+        stage.need_shared_memory(10**6, "batches")
+        with pytest.raises(Refusal) as refused:
+            stage.need_shared_memory(16 * 10**8, "batches")
+    text = str(refused.value)
+    assert "needs 1.600 GB of shared memory for batches, 0.001 of 0.064 GB of /dev/shm are free" in text
+    assert "--shm-size (ENCORE_SHM_SIZE)" in text and "\n" not in text
+
+
+def test_without_shared_memory_nothing_is_asked(monkeypatch, tmp_path):
+    monkeypatch.setattr(shared_memory, "PLACE", str(tmp_path / "none"))
+    with Stage("demo", "make") as stage:
+        stage.need_shared_memory(10**18, "batches")
+
+
+def record():
+    return json.load(open("fingerprints/demo/make.json"))
+
+
+def test_a_device_without_code_is_refused_before_anything_is_made(monkeypatch):
+    pretend(monkeypatch, "NVIDIA A100", (8, 0), ["sm_70"], "11.1")
+    with pytest.raises(Refusal) as refused:
+        with Stage("demo", "make"):
+            pytest.fail("the stage has started")
+    text = str(refused.value)
+    assert text.startswith("make: NVIDIA A100: torch is compiled for sm_70 and has no code for sm_80; ")
+    assert "environments that run there: cuda118 (CUDA 11.8)" in text and "--accept-hardware" in text
+    assert "\n" not in text and os.listdir(".") == []
+
+
+def test_a_device_that_suits_is_not_mentioned(monkeypatch, capsys):
+    pretend(monkeypatch, "Tesla V100", (7, 0), ["sm_70"], "10.1")
+    with Stage("demo", "make"):
+        pass
+    assert "hardware_objection" not in record() and capsys.readouterr().err == ""
+
+
+def test_accepted_hardware_is_recorded(monkeypatch, capsys):
+    monkeypatch.setenv("ENCORE_ACCEPT_HARDWARE", "0")
+    pretend(monkeypatch, "NVIDIA A100", (8, 0), ["sm_70"], "11.1")
+    assert stage_parser("").parse_args(["--accept-hardware"]).params == "params.yaml"
+    assert os.environ["ENCORE_ACCEPT_HARDWARE"] == "1"
+    with Stage("demo", "make"):
+        pass
+    assert record()["hardware_accepted"] is True and "sm_80" in record()["hardware_objection"]
+    assert capsys.readouterr().err.startswith("encore: warning: hardware accepted: NVIDIA A100: ")
+
+
+def test_the_flags_of_the_work_are_recorded_though_they_are_given_back():
+    with Stage("demo", "make"):
+        with exact():
+            pass
+    assert record()["numerics"]["cudnn_deterministic"] is True
+    assert record()["numerics"]["tf32_matmul"] is False
+
+
+def test_what_deviates_from_the_image_s_environment_is_recorded_and_said_once(monkeypatch, capsys):
+    monkeypatch.setenv("ENCORE_ENVIRONMENT", "cuda101")
+    monkeypatch.setattr("encore.runtime.environment._libraries", lambda: {"numpy": "1.19.5"})
+    with Stage("demo", "make"):
+        pass
+    assert "numpy 1.19.5 instead of 1.16.0" in record()["environment_deviations"]
+    error = capsys.readouterr().err
+    assert error.startswith("encore: warning: environment cuda101 deviates: ") and error.count("\n") == 1
+
+
+def test_an_environment_that_is_not_known_is_refused(monkeypatch):
+    monkeypatch.setenv("ENCORE_ENVIRONMENT", "cuda999")
+    with pytest.raises(Refusal, match="cuda999: no such environment"):
+        with Stage("demo", "make"):
+            pass

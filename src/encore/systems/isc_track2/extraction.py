@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Optional, Tuple
 
@@ -19,7 +18,9 @@ from encore.data.descriptors import (
     write_descriptors,
 )
 from encore.data.images import RejectedImage, decode_image
+from encore.runtime.numerics import exact
 from encore.runtime.refusal import Refusal
+from encore.runtime.shared_memory import loader_bytes
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -49,6 +50,17 @@ class ExtractionRecipe:
                 raise Refusal(
                     "expected extraction {} to be at least 1, found {}".format(name, getattr(self, name))
                 )
+
+    @property
+    def portion(self):
+        """Pictures that a loader process hands over at a time: the largest allowed part of a batch."""
+        most = range(1, MOST_PER_WORKER_BATCH + 1)
+        return max(part for part in most if self.batch_size % part == 0)
+
+    def shared_memory(self, workers):
+        """Bytes of shared memory that the decoded pictures of the largest scale need."""
+        picture = 3 * max(self.scales) ** 2
+        return loader_bytes(workers, self.portion * picture, self.batch_size * picture)
 
 
 PUBLISHED = ExtractionRecipe()
@@ -130,7 +142,7 @@ class Extractor:
 
     def _describe(self, images, rows, size):
         kept, parts, skipped = [], [np.empty((0, 0), dtype=np.float32)], []
-        with torch.no_grad(), _full_precision():
+        with torch.no_grad(), exact():
             for batch_rows, pictures, rejected in self._batches(images, rows, size):
                 skipped.extend((images.names[row], reason) for row, reason in rejected)
                 if len(batch_rows):
@@ -146,10 +158,9 @@ class Extractor:
         """Yield (rows read, their pictures as uint8 parts, [(row, reason)]) for every batch_size of
         `rows`."""
         batch = self.recipe.batch_size
-        portion = max(part for part in range(1, MOST_PER_WORKER_BATCH + 1) if batch % part == 0)
         loader = torch.utils.data.DataLoader(
             _Pictures(images, rows, size),
-            batch_size=portion,
+            batch_size=self.recipe.portion,
             shuffle=False,
             num_workers=self.workers,
             collate_fn=_collate,
@@ -216,16 +227,3 @@ def _weights_digest(network):
         digest.update("{} {}\n".format(name, tuple(tensor.shape)).encode("utf-8"))
         digest.update(tensor.detach().cpu().numpy().tobytes())
     return digest.hexdigest()
-
-
-@contextmanager
-def _full_precision():
-    """Multiply in float32 proper: the published features were made on GPUs without the shorter TF32
-    format."""
-    matmul, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
-    before = matmul.allow_tf32, cudnn.allow_tf32
-    matmul.allow_tf32 = cudnn.allow_tf32 = False
-    try:
-        yield
-    finally:
-        matmul.allow_tf32, cudnn.allow_tf32 = before

@@ -10,6 +10,7 @@ from typing import Tuple
 from encore.models.isc_network import IscShape
 from encore.runtime.parameters import limited
 from encore.runtime.refusal import Refusal
+from encore.runtime.shared_memory import loader_bytes
 from encore.systems.isc_track2.loss import IscLoss
 from encore.training.learning_rate import isc_epoch_factor
 
@@ -69,6 +70,10 @@ class TrainingRecipe:
     def rate(self, epoch):
         """Learning rate of an epoch."""
         return self.learning_rate * isc_epoch_factor(epoch, *self.schedule)
+
+    def shared_memory(self):
+        """Bytes of shared memory that the loader's float32 batches need."""
+        return loader_bytes(self.workers, self.batch * 3 * self.height * self.width * 4)
 
     def digest(self):
         """What a resumed run must share with the one that wrote the checkpoint, as name -> text."""

@@ -12,11 +12,10 @@ import os
 import random
 from typing import NamedTuple, Optional
 
-import torch
-
 from encore.data.batches import Batches, BatchPlan, load_batches
 from encore.data.training_transform import TrainingTransform
 from encore.models.isc_network import CLASSIFIER_BLOCKS
+from encore.runtime.numerics import exact
 from encore.runtime.refusal import Refusal
 from encore.runtime.seeds import derive_seed
 from encore.systems.isc_track2.recipe import SYSTEM, TrainingRecipe
@@ -138,6 +137,7 @@ class IscTraining:
         return checkpoint.position_of(content)
 
 
+@exact()  # the published run lets cuDNN try algorithms out, and is not deterministic
 def train(
     recipe: TrainingRecipe,
     data_set,
@@ -157,9 +157,6 @@ def train(
     so does one on 1, 2 or 4 processes. Raises Refusal for data, weights or values that do not fit, and for a
     loss that is not finite.
     """
-    torch.backends.cudnn.benchmark = False  # the published run sets it and is not deterministic
-    torch.backends.cudnn.deterministic = True
-    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False  # no such thing on a V100
     processes, device = join_processes(device)
     os.makedirs(logs_dir, exist_ok=True)
     training = IscTraining(recipe, data_set, processes, device)

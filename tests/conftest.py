@@ -1,0 +1,14 @@
+"""The project and the tests' own modules on the path, here and in the processes that tests start."""
+
+import os
+import sys
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+for folder in ("tests", "", "src"):
+    path = os.path.join(ROOT, folder) if folder else ROOT
+    if path not in sys.path:
+        sys.path.insert(0, path)
+os.environ["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path.startswith(ROOT))
+for name in list(os.environ):  # what an image or a user sets for real runs; the two ask for longer tests
+    if name.startswith("ENCORE_") and name not in ("ENCORE_ORACLE_SEEDS", "ENCORE_ALL_SEEDS"):
+        del os.environ[name]
