@@ -1,4 +1,4 @@
-# make mini | test | lint | bench | report | clean   (see README.md)
+# `make` alone lists the targets; README.md says what they are for.
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
@@ -7,12 +7,13 @@ BASE_PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	if command -v $$p >/dev/null && $$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null; \
 	then command -v $$p; break; fi; done)
 PYTHON := .venv/bin/python
-TORCH := torch==2.13.0
+TORCH := $(shell sed -n 's/^\(torch==[^ ;]*\).*/\1/p' locks/cpu.txt)
+GPU_PYTHON := $(or $(GPU_PYTHON),$(shell command -v python3))
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export DVC_NO_ANALYTICS := 1
 unexport PYTHONPATH
 
-.PHONY: help setup mini test lint bench report clean locks dependencies
+.PHONY: help setup mini test lint bench report clean locks locks-check dependencies legacy-test images gpu-check
 
 help:
 	@echo "make mini    run Track 2 end to end at mini size, verify its claims, write the report"
@@ -20,15 +21,19 @@ help:
 	@echo "make lint    check style and types of names, the import arrows and the pipeline's dependencies"
 	@echo "make bench   measure speed and memory into benchmarks/results.json"
 	@echo "make report  write mini/report/index.html again from the results that are there"
+	@echo "make legacy-test  prove the worker code on Python 3.7 with torch 1.7.1, and on 3.10 with 2.0.1"
+	@echo "make images  build both images and prove them"
+	@echo "make gpu-check    check and measure the GPU of this machine into benchmarks/gpu-<name>.json"
+	@echo "make locks   make the locks of all environments again; make locks-check checks them"
 	@echo "make clean   remove what runs have made (not the environment)"
 
-.venv/ready: locks/cpu.txt locks/assets.txt pyproject.toml
+.venv/ready: locks/cpu.txt locks/cpu-rest.txt locks/assets.txt pyproject.toml
 	@test -n "$(BASE_PYTHON)" || { echo "encore: Python 3.11, 3.12 or 3.13 is needed and none is on PATH" >&2; exit 2; }
 	@$(BASE_PYTHON) -c 'import venv, ensurepip' || { echo "encore: $(BASE_PYTHON) lacks venv: install python3-venv" >&2; exit 2; }
 	rm -f $@
 	test -x $(PYTHON) || $(BASE_PYTHON) -m venv .venv
 	$(PYTHON) -m pip install --quiet --disable-pip-version-check $(TORCH)
-	$(PYTHON) -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r locks/cpu.txt
+	$(PYTHON) -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r locks/cpu-rest.txt
 	$(PYTHON) -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r locks/assets.txt
 	$(PYTHON) -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	test -e .git || .venv/bin/dvc config --local core.no_scm true
@@ -60,9 +65,24 @@ clean:
 dependencies: .venv/ready
 	.venv/bin/encore dependencies --write
 
-# The locks are made again only by hand; `uv` comes from the package index.
-locks:
-	for name in cpu assets; do \
-	  uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
-	    --no-annotate --quiet $$(test $$name = cpu || echo --no-deps) --output-file locks/$$name.txt locks/$$name.in; \
-	done
+# Every environment's lock, made again from locks/*.in, or checked, also against the package index.
+locks: .venv/ready
+	.venv/bin/encore locks --write
+
+locks-check: .venv/ready
+	.venv/bin/encore locks --check
+
+legacy-test: .venv/ready
+	bin/legacy-test
+
+.venv/container-tools: .venv/ready locks/container-tools.txt
+	$(PYTHON) -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r locks/container-tools.txt
+	touch $@
+
+images: .venv/container-tools
+	containers/check-images
+
+# For any machine with a GPU: only torch, torchvision, numpy, Pillow and scikit-image are needed there.
+gpu-check:
+	@test -n "$(GPU_PYTHON)" || { echo "encore: no python3 on PATH: name one with GPU_PYTHON=…" >&2; exit 2; }
+	PYTHONPATH=src:. "$(GPU_PYTHON)" -m benchmarks.gpu_check

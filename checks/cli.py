@@ -186,6 +186,86 @@ def calibrate(
     _table(("claim", "expected", "low", "high", "gating"), rows, as_json)
 
 
+@app.command(epilog="Example: [bold]encore environment cuda101 --python .envs/cuda101/bin/python[/]")
+def environment(
+    name: Annotated[str, typer.Argument(help="cuda101, cuda101-pandas, cuda118 or cpu")],
+    python: Annotated[
+        Optional[Path],
+        typer.Option(help="interpreter to check", show_default="ENCORE_PYTHON, else that of the image"),
+    ] = None,
+    canary: Annotated[bool, typer.Option("--canary", help="also run the numerical canary there")] = False,
+    as_json: JsonOption = False,
+):
+    """Compare an environment with its definition: Python, libraries, CUDA, GPU; exit 1 if it deviates."""
+    from checks.environment import check_environment, run_canary
+
+    status, rows = check_environment(name, python)
+    if rows is None:
+        raise typer.Exit(status)
+    canary_status, output = run_canary(name, python, as_json) if canary else (0, "")
+    if as_json:
+        value = {"environment": rows, "canary": json.loads(output)} if canary else rows
+        print(json.dumps(value, indent=1, ensure_ascii=False))
+    else:
+        shown = [row for row in rows if row["stated"] or row["state"] != "ok"]
+        _table(("what", "wanted", "found", "state"), shown, as_json)
+        print(output, end="")
+    raise typer.Exit(max(status, canary_status))
+
+
+@app.command(epilog="Example: [bold]encore locks --check --offline[/]")
+def locks(
+    write: Annotated[bool, typer.Option("--write/--check", help="make them again, or only report")] = False,
+    offline: Annotated[
+        bool, typer.Option("--offline", help="check without asking the package index")
+    ] = False,
+    root: Annotated[Path, typer.Option(help="folder of locks/", show_default="the project")] = PROJECT,
+):
+    """Make every environment's lock, or check digests, inputs, Dockerfiles and drift; exit 1 on a problem."""
+    from checks.locks import check_locks, write_locks
+
+    if write and offline:
+        raise Refusal("--write asks the package index: leave out --offline")
+    if write:
+        for name in write_locks(root):
+            print(f"{name}: rewritten")
+        return
+    _problems(check_locks(root, resolve=not offline))
+
+
+@app.command(epilog="Example: [bold]encore dockerfiles[/]")
+def dockerfiles(
+    root: Annotated[
+        Path, typer.Option(help="folder of the Dockerfiles", show_default="the project")
+    ] = PROJECT,
+):
+    """Check that every Dockerfile keeps the rules that let it build years later; exit 1 if one does not."""
+    from checks.dockerfiles import dockerfile_problems
+
+    _problems(
+        [problem for path in sorted(root.glob("Dockerfile.*")) for problem in dockerfile_problems(path)]
+    )
+
+
+@app.command(epilog="Example: [bold]encore digests mini --environment cuda101[/]")
+def digests(
+    size: FolderArgument,
+    environment: Annotated[str, typer.Option(help="environment that the data sets were generated in")],
+    data_set: Annotated[Optional[list[str]], typer.Option(help="only this one (may be repeated)")] = None,
+    record: Annotated[bool, typer.Option("--record", help="put what is there on record")] = False,
+    as_json: JsonOption = False,
+):
+    """Compare generated data sets with the digests on record for an environment; exit 1 when one differs."""
+    from checks.digests import compare_digests, record_digests
+
+    if record:
+        record_digests(size, environment)
+    rows = compare_digests(size, environment, data_set or ())
+    columns = ("data_set", "recorded", "found")
+    _table(columns, [dataclasses.asdict(row) for row in rows], as_json)
+    raise typer.Exit(0 if all(row.holds for row in rows) else 1)
+
+
 def _seed_runs(texts):
     runs = {}
     for text in texts:
@@ -198,17 +278,21 @@ def _seed_runs(texts):
     return runs
 
 
+def _problems(lines):
+    """Print each problem as a line and end, with status 1 when there is any."""
+    for line in lines:
+        print(f"encore: {line}", file=sys.stderr)
+    raise typer.Exit(1 if lines else 0)
+
+
 def _table(columns, rows, as_json):
     if as_json:
         print(json.dumps(rows, indent=1, ensure_ascii=False))
         return
     table = Table()
     for column in columns:
-        table.add_column(
-            column,
-            justify="right" if column in ("count", "bytes", "expected", "found") else "left",
-            overflow="fold",
-        )
+        numbers = any(type(row[column]) in (int, float) for row in rows)
+        table.add_column(column, justify="right" if numbers else "left", overflow="fold")
     for row in rows:
         table.add_row(
             *(
