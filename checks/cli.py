@@ -242,9 +242,10 @@ def dockerfiles(
     """Check that every Dockerfile keeps the rules that let it build years later; exit 1 if one does not."""
     from checks.dockerfiles import dockerfile_problems
 
-    _problems(
-        [problem for path in sorted(root.glob("Dockerfile.*")) for problem in dockerfile_problems(path)]
-    )
+    paths = sorted(root.glob("Dockerfile.*"))
+    if not paths:
+        raise Refusal(f"{root}: there is no Dockerfile.<environment>: name the folder of a project")
+    _problems([problem for path in paths for problem in dockerfile_problems(path)])
 
 
 @app.command(epilog="Example: [bold]encore digests mini --environment cuda101[/]")

@@ -7,6 +7,7 @@ import re
 BASE = re.compile(r"^FROM\s+(?:--\S+\s+)*(\S+)", re.MULTILINE)
 ARGUMENT = re.compile(r"^ARG\s+(\w+)=(\S*)", re.MULTILINE)
 USER = re.compile(r"^USER\s+(\S+)", re.MULTILINE)
+WITHOUT_EFFECT = re.compile(r"^\s*#.*$|^HEALTHCHECK +NONE", re.MULTILINE)
 # what builders older than this feature, or without a registry, stop at
 FORBIDDEN = (
     (
@@ -35,9 +36,10 @@ def dockerfile_problems(path):
     if not BASE.search(text):
         problems.append("no FROM line")
     problems += [message for pattern, message in FORBIDDEN if pattern.search(text)]
-    problems += [message for part, message in NEEDED if part not in text]
-    users = [_value(user, arguments) for user in USER.findall(text)]
-    if not users or users[-1] in ("root", "0"):
+    lines = WITHOUT_EFFECT.sub("", text)
+    problems += [message for part, message in NEEDED if part not in lines]
+    users = [_value(user, arguments).partition(":")[0] for user in USER.findall(text)]
+    if not users or users[-1] in ("", "root", "0"):
         problems.append("it ends as root: add a USER line with an ordinary user")
     return [f"{path.name}: {problem}" for problem in problems if problem]
 
@@ -54,4 +56,8 @@ def _base_problem(base, arguments):
 
 def _value(word, arguments):
     """A word with its build arguments replaced by their defaults."""
-    return re.sub(r"\$\{?(\w+)\}?", lambda found: arguments.get(found.group(1), ""), word).strip("\"'")
+
+    def default(found):
+        return arguments.get(found.group(1), found.group(2) or "")
+
+    return re.sub(r"\$\{?(\w+)(?::-([^}]*))?\}?", default, word).strip("\"'")
