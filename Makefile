@@ -52,6 +52,7 @@ test: .venv/ready
 lint: .venv/ready
 	.venv/bin/ruff check .
 	.venv/bin/encore dependencies --check
+	.venv/bin/encore dockerfiles
 
 bench: .venv/ready
 	$(PYTHON) -m benchmarks

@@ -47,7 +47,7 @@ def examine(device, quick, say, parts=PARTS):
     record["environment"] = fingerprint()  # now all libraries are loaded
     record["checks"] = [check.entry() for check in checks]
     record["not_run"] = [reason._asdict() for reason in not_run]
-    record["passed"] = all(check.passed for check in checks)
+    record["passed"] = bool(checks) and all(check.passed for check in checks)
     record["seconds"] = round(time.perf_counter() - began, 1)
     return record
 

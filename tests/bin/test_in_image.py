@@ -149,14 +149,23 @@ def test_a_daemon_that_does_not_answer(project):
 def test_no_image(project, name):
     runtime = project.runtimes[name]
     line = project.refused(ENCORE_RUNTIME=runtime, FAKE_NO_IMAGE="yes")
-    build = "'{} build -f Dockerfile.cuda101 -t encore-cuda101 .'".format(runtime)
+    options = " --format docker" if name == "podman" else ""
+    build = "'{} build -f Dockerfile.cuda101{} -t encore-cuda101 .'".format(runtime, options)
     assert line == "no image encore-cuda101: build it with {}, or set ENCORE_IMAGE".format(build)
+
+
+def apptainer_build(project):
+    return (
+        "'docker build -f Dockerfile.cuda101 -t encore-cuda101 .' and "
+        "'{} build {}/encore-cuda101.sif docker-daemon:encore-cuda101:latest'"
+    ).format(project.runtimes["apptainer"], project.root)
 
 
 def test_no_image_of_apptainer(project):
     line = project.refused(ENCORE_RUNTIME=project.runtimes["apptainer"])
-    assert line.startswith("no image {}/encore-cuda101.sif: build it with ".format(project.root))
-    assert "or set ENCORE_IMAGE" in line
+    assert line == "no image {0}/encore-cuda101.sif: build it with {1}, or set ENCORE_IMAGE".format(
+        project.root, apptainer_build(project)
+    )
 
 
 @pytest.mark.parametrize("image", ["sha256:abc " + "0" * 64, "sha256:abc ", "sha256:abc <no value>"])
@@ -168,7 +177,16 @@ def test_an_image_that_is_older_than_the_lock(project, image):
 def test_an_apptainer_image_that_is_older_than_the_lock(project):
     project.write("encore-cuda101.sif")
     line = project.refused(ENCORE_RUNTIME=project.runtimes["apptainer"], FAKE_LOCK="0" * 64)
-    assert "was not built from this locks/cuda101-rest.txt: build it again with" in line
+    assert line.endswith(
+        "was not built from this locks/cuda101-rest.txt: build it again with " + apptainer_build(project)
+    )
+
+
+def test_a_file_that_apptainer_cannot_read(project):
+    project.write("encore-cuda101.sif")
+    runtime = script(project.root / "broken" / "apptainer", "exit 255")
+    line = project.refused(ENCORE_RUNTIME=runtime)
+    assert "encore-cuda101.sif: {} cannot read this image: build it again".format(runtime) in line
 
 
 @pytest.mark.parametrize("gpus", ["all", "0,1"])
@@ -443,7 +461,7 @@ def test_apptainer_executes_the_file(project):
     arguments = project.started(
         "python", "-m", "x", ENCORE_RUNTIME=project.runtimes["apptainer"], ENCORE_MOUNTS=data
     )
-    assert arguments[:2] == ["exec", "--containall"]
+    assert arguments[:2] == ["exec", "--cleanenv"]
     assert arguments[-4:] == [str(image), "python", "-m", "x"]
     assert values_of("--pwd", arguments) == [str(project.root)]
     assert values_of("--bind", arguments) == [str(project.root), str(data)]

@@ -201,9 +201,8 @@ class Stage:
             return
         if not hardware.accepted():
             raise Refusal(
-                "{}: {}; --accept-hardware or {}=1 runs anyway, and the verdict says so".format(
-                    self.name, objection, hardware.ACCEPT
-                )
+                "{}: {}; leave it out with CUDA_VISIBLE_DEVICES, or run anyway with --accept-hardware or "
+                "{}=1: the verdict says so".format(self.name, objection, hardware.ACCEPT)
             )
         print("encore: warning: hardware accepted: {}".format(objection), file=sys.stderr)
 
