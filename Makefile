@@ -9,6 +9,8 @@ BASE_PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 PYTHON := .venv/bin/python
 TORCH := $(shell sed -n 's/^\(torch==[^ ;]*\).*/\1/p' locks/cpu.txt)
 GPU_PYTHON := $(or $(GPU_PYTHON),$(shell command -v python3))
+# where pyenv keeps its interpreters, also when only its programs are on PATH
+export PYENV_ROOT ?= $(patsubst %/bin/pyenv,%,$(shell command -v pyenv))
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export DVC_NO_ANALYTICS := 1
 unexport PYTHONPATH
