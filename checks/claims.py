@@ -6,9 +6,8 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-import yaml
-
 from checks.fields import read_fields
+from checks.yaml_file import read_yaml
 from encore.runtime.refusal import Refusal
 
 TIERS = ("mini", "paper")
@@ -83,12 +82,7 @@ class Claim:
 def read_claims(path):
     """The claims of one file, in order; raises Refusal naming file and key path."""
     path = Path(path)
-    try:
-        rows = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise Refusal(f"{path}: no such claim file") from None
-    except yaml.YAMLError as error:
-        raise Refusal(f"{path}: not YAML: {' '.join(str(error).split())}") from None
+    rows = read_yaml(path, "no such claim file")
     if not isinstance(rows, list) or not rows:
         raise Refusal(f"{path}: expected a list of claims")
     return [_read_claim(row, f"{path}: [{number}]", path.stem) for number, row in enumerate(rows)]

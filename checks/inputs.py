@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-import yaml
-
 from checks.fields import read_fields
+from checks.yaml_file import read_yaml
 from encore.runtime.refusal import Refusal
 
 
@@ -33,12 +32,7 @@ class Input:
 def read_inputs(path):
     """{data set: Input} of an inputs.yaml, in its order; raises Refusal naming file and key."""
     path = Path(path)
-    try:
-        value = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise Refusal(f"{path}: no such file: it lists the raw data of this size") from None
-    except yaml.YAMLError as error:
-        raise Refusal(f"{path}: not YAML: {' '.join(str(error).split())}") from None
+    value = read_yaml(path, "no such file: it lists the raw data of this size")
     if not isinstance(value, dict) or not value:
         raise Refusal(f"{path}: expected a mapping from data set to its description")
     inputs = {name: read_fields(Input, row, f"{path}: {name}") for name, row in value.items()}

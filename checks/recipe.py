@@ -7,6 +7,7 @@ from pathlib import Path
 
 import yaml
 
+from checks.yaml_file import read_yaml
 from encore.runtime.atomic import replacing
 from encore.runtime.refusal import Refusal
 
@@ -20,12 +21,7 @@ HELD_OUT = "held_out"
 
 def read_parameters(path):
     """A params.yaml as a dict; raises Refusal."""
-    try:
-        value = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise Refusal(f"{path}: no such parameter file") from None
-    except yaml.YAMLError as error:
-        raise Refusal(f"{path}: not YAML: {' '.join(str(error).split())}") from None
+    value = read_yaml(path, "no such parameter file")
     if not isinstance(value, dict):
         raise Refusal(f"{path}: expected a mapping of parameters")
     return value

@@ -1,0 +1,20 @@
+"""A YAML file of the user's, or a refusal that names it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import yaml
+
+from encore.runtime.refusal import Refusal
+
+
+def read_yaml(path, missing):
+    """What the YAML file `path` holds; raises Refusal for one that is not YAML, or not there (`missing`
+    says what it would be)."""
+    try:
+        return yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise Refusal(f"{path}: {missing}") from None
+    except yaml.YAMLError as error:
+        raise Refusal(f"{path}: not YAML: {' '.join(str(error).split())}") from None
