@@ -1,6 +1,5 @@
 """The check of a GPU, run on the CPU: what it counts, what it catches, what it says where it cannot run."""
 
-import dataclasses
 import json
 import math
 import os
@@ -9,30 +8,22 @@ import sys
 
 import pytest
 import torch
-import torch.nn as nn
 
 from benchmarks.gpu_check import (
-    agreement,
     canary,
     hardware_rule,
-    isc_track2,
     parts,
     record,
     replicas,
     table,
-    throughput,
 )
 from benchmarks.gpu_check.__main__ import main
-from benchmarks.gpu_check.agreement import CPU, Steps, compare, errors
-from benchmarks.gpu_check.arithmetic import EXACT, MODES, arithmetic, missing_unit
+from benchmarks.gpu_check.agreement import CPU
+from benchmarks.gpu_check.arithmetic import MODES
 from benchmarks.gpu_check.check import Check, Found
-from benchmarks.gpu_check.multiply_adds import multiply_adds
 from benchmarks.gpu_check.systems import SYSTEMS
-from encore.models.resnet import ResNet
 from encore.runtime.refusal import Refusal
-from encore.training import class_parallel
 
-SHORT = dataclasses.replace(isc_track2.RECIPE, iterations=2)
 GPU = torch.device("cuda", 0)
 NOT_NEEDED = ("yaml", "h5py", "tqdm", "torchvision", "skimage", "sklearn", "scipy", "pandas", "tensorboard")
 KEYS = {
@@ -95,235 +86,6 @@ def test_every_mode_is_measured_and_one_is_for_claims(dry_run):
             figure["tflop_per_second"] / figure["peak_tflop_per_second"]
         )
         assert figure["peak_memory_bytes"] is None
-
-
-# Multiply-adds by formula.
-
-
-def test_multiply_adds_by_hand():
-    def network():
-        return nn.Sequential(
-            nn.Conv2d(3, 8, 3, stride=2, padding=1, bias=False),  # 4 x 4 x 8 outputs of 3 x 3 x 3
-            nn.BatchNorm2d(8),
-            nn.Conv2d(8, 8, (1, 3), padding=(0, 1), groups=4),  # 4 x 4 x 8 outputs of 1 x 3 x 2
-            nn.Flatten(),
-            nn.Linear(128, 10),
-        )
-
-    assert multiply_adds(network, 8, 8) == 128 * 27 + 128 * 6 + 1280
-
-
-def test_multiply_adds_of_resnet50():
-    # 4.09 billion, as reported for 224 x 224: the first layer alone is 112 x 112 x 64 x 147
-    assert multiply_adds(ResNet, 224, 224) == 4089184256
-
-
-def test_multiply_adds_of_one_stage_by_hand():
-    # sides: 8, 4 after the first layer, 2 after pooling and layer1, 1 from layer2 on
-    def conv(inputs, outputs, kernel, side):
-        return inputs * outputs * kernel**2 * side**2
-
-    stages = ((4, 4, 16, 2, 2), (16, 8, 32, 2, 1), (32, 16, 64, 1, 1), (64, 32, 128, 1, 1))
-    total = conv(3, 4, 7, 4)
-    for inputs, width, outputs, before, after in stages:
-        total += conv(inputs, width, 1, before) + conv(width, width, 3, after)
-        total += conv(width, outputs, 1, after) + conv(inputs, outputs, 1, after)
-    assert multiply_adds(lambda: ResNet((1, 1, 1, 1), 4, 1, None), 8, 8) == total
-
-
-def test_operations_of_the_published_training_step():
-    found = throughput.flops(throughput.PUBLISHED)
-    backbone = multiply_adds(lambda: ResNet(last_stride=1, classes=None), 256, 256)
-    heads = 2048 * 4096 + 4096 * 8192 + 8192 * 256
-    assert found["extraction"] == 2 * (backbone + heads)
-    assert found["training"] == 6 * (backbone + heads + (8192 + 256) * 100000)
-
-
-# Agreement of training steps.
-
-
-def tf32(tensor):
-    """float32 rounded to TF32's 10 bits of mantissa, with the gradient of the identity."""
-    bits = tensor.detach().contiguous().view(torch.int32)
-    return tensor + (((bits + 0x1000) & ~0x1FFF).view(torch.float32) - tensor).detach()
-
-
-def with_tf32(steps, monkeypatch):
-    def rounded(function):
-        def call(images, weight, *arguments):
-            short = images.dtype == torch.float32
-            return function(*((tf32(images), tf32(weight)) if short else (images, weight)), *arguments)
-
-        return call
-
-    with monkeypatch.context() as patched:
-        for name in ("conv2d", "linear"):
-            patched.setattr(nn.functional, name, rounded(getattr(nn.functional, name)))
-        return steps()
-
-
-def on_device(perturbed):
-    """Track 2's steps of which those on the "device" (after the two on the CPU) are `perturbed`."""
-    calls = []
-
-    def training_steps(device, dtype):
-        calls.append(dtype)
-        return (perturbed if len(calls) > 2 else isc_track2.training_steps)(device, dtype, SHORT)
-
-    return training_steps
-
-
-def failed(found):
-    return {check.name.split("isc_track2, ")[1] for check in found.checks if not check.passed}
-
-
-def test_the_same_steps_agree():
-    found = compare("isc_track2", on_device(isc_track2.training_steps), CPU)
-    assert len(found.checks) == 6 and failed(found) == set()
-
-
-def test_rounding_to_tf32_fails_in_float32(monkeypatch):
-    def perturbed(*arguments):
-        return with_tf32(lambda: isc_track2.training_steps(*arguments), monkeypatch)
-
-    found = failed(compare("isc_track2", on_device(perturbed), CPU))
-    assert found >= {"float32: losses", "float32: gradients"} and "float64" not in " ".join(found)
-
-
-def test_another_learning_rate_fails():
-    def perturbed(device, dtype, recipe):
-        rate = recipe.learning_rate * (1 + 1e-6)
-        return isc_track2.training_steps(device, dtype, dataclasses.replace(recipe, learning_rate=rate))
-
-    assert "float64: weights" in failed(compare("isc_track2", on_device(perturbed), CPU))
-
-
-def test_a_loss_that_is_not_finite_fails_and_says_so():
-    def perturbed(device, dtype, recipe):
-        raise Refusal("the loss of epoch 5, step 0 is nan")
-
-    found = compare("isc_track2", on_device(perturbed), CPU)
-    assert len(failed(found)) == 6 and found.checks[0].note == "the loss of epoch 5, step 0 is nan"
-    assert found.checks[0].entry()["found"] == "nan"
-
-
-def test_errors_by_hand_and_of_nan():
-    def steps(losses, weights):
-        weights = {"w": torch.tensor(weights).double()}
-        return Steps(torch.tensor(losses).double(), weights, {"w": torch.zeros(2).double()}, weights)
-
-    truth = steps([2.0, 4.0], [3.0, 4.0])
-    found = errors(steps([2.0, 5.0], [3.0, 5.0]), truth)
-    assert found == pytest.approx((0.25, 0.2, 0.2))
-    assert all(math.isnan(error) for error in errors(steps([2.0, math.nan], [3.0, math.nan]), truth))
-    with pytest.raises(ValueError, match="same tensors.*'v'"):
-        agreement.distance({"v": truth.losses}, {"w": truth.losses})
-
-
-def test_a_number_that_is_none_never_passes():
-    assert Check("", 1.0, 1.0, "").passed
-    assert not Check("", math.nan, math.inf, "").passed and not Check("", 1.1, 1.0, "").passed
-
-
-# Replicas.
-
-
-def names_of_failed(found):
-    return [check.name for check in found.checks if not check.passed]
-
-
-@pytest.fixture
-def no_processes(monkeypatch):
-    passing = Check(replicas.TWO_PROCESSES, 0.0, replicas.BOUND, "")
-    monkeypatch.setattr(replicas, "compare_processes", lambda kind, alone: passing)
-
-
-def test_replicas_agree(no_processes):
-    found = replicas.compare_replicas(CPU)
-    assert len(found.checks) == 4 and names_of_failed(found) == []
-
-
-def test_gradients_of_the_wrong_rows_fail(monkeypatch, no_processes):
-    right = class_parallel.rows_of
-    monkeypatch.setattr(class_parallel, "rows_of", lambda tensor, parts, i: right(tensor, parts, i ^ 1))
-    assert names_of_failed(replicas.compare_replicas(CPU)) == [
-        "replicas: class-parallel step against plain backpropagation"
-    ]
-
-
-def test_running_statistics_of_all_replicas_fail(monkeypatch, no_processes):
-    right, calls = class_parallel.run_replicas, []
-
-    def every_first(module, inputs, own, rngs=None):
-        calls.append(module)
-        device_turn = len(calls) > 3  # three parts of the network on the CPU come first
-        return right(module, inputs, [0] * len(own) if device_turn else own, rngs)
-
-    monkeypatch.setattr(class_parallel, "run_replicas", every_first)
-    assert names_of_failed(replicas.compare_replicas(CPU)) == [
-        "replicas: device against CPU: running statistics"
-    ]
-
-
-def test_one_gpu_leaves_two_processes_not_run(monkeypatch):
-    one = replicas.Gradients({"w": torch.ones(1)}, {"m": torch.ones(1)})
-    for name in ("class_parallel", "plain"):
-        monkeypatch.setattr(replicas, name, lambda device: one)
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
-    ((what, why),) = replicas.compare_replicas(GPU).not_run
-    assert "2 processes" in what and why == "needs 2 GPUs, found 1"
-
-
-@pytest.mark.parametrize(
-    "code, patience, failure",
-    [
-        ("pass", 60, None),
-        ("import os, sys; os.environ['RANK'] == '1' and sys.exit('no port')", 60, "process 1: no port"),
-        ("import time; time.sleep(60)", 1, "no result within 1 s"),
-    ],
-)
-def test_processes_that_fail_or_hang_are_reported(code, patience, failure, tmp_path):
-    assert replicas.run_processes([sys.executable, "-c", code], str(tmp_path), patience) == failure
-
-
-def test_failed_processes_fail_the_check(monkeypatch):
-    monkeypatch.setattr(replicas, "run_processes", lambda command, folder: "process 0: broken")
-    found = replicas.compare_processes("cpu", None)
-    assert not found.passed and found.note == "process 0: broken"
-
-
-# Throughput.
-
-
-def test_too_little_memory_is_not_run(monkeypatch):
-    def too_large(size, device):
-        raise torch.cuda.OutOfMemoryError("CUDA out of memory")
-
-    monkeypatch.setattr(throughput, "training_call", too_large)
-    found = throughput.measure(CPU, throughput.TINY)
-    assert {figure["task"] for figure in found.figures["throughput"]} == {"extraction"}
-    assert [tuple(reason) for reason in found.not_run] == [
-        ("throughput of training", "the GPU's memory cannot hold a batch of 16")
-    ]
-
-
-def test_short_formats_need_a_unit_for_them(monkeypatch):
-    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (7, 0))
-    assert [missing_unit(mode, GPU) for mode in MODES] == [None] + ["needs sm_80, found sm_70"] * 2
-    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (9, 0))
-    assert [missing_unit(mode, GPU) for mode in MODES] == [None] * 3
-
-
-def test_modes_set_and_give_back_the_flags():
-    flags = torch.backends.cudnn, torch.backends.cuda.matmul
-    before = [flag.allow_tf32 for flag in flags]
-    for mode in MODES:
-        with arithmetic(mode, CPU):
-            assert [flag.allow_tf32 for flag in flags] == [mode.tf32] * 2
-            bf16 = (torch.ones(2, 2) @ torch.ones(2, 2)).dtype == torch.bfloat16
-            assert bf16 == mode.autocast
-        assert [flag.allow_tf32 for flag in flags] == before
-    assert [mode.for_claims for mode in MODES] == [mode is EXACT for mode in MODES]
 
 
 # The canary and the hardware rule.

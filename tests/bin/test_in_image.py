@@ -1,4 +1,4 @@
-"""bin/in-image with fake runtimes: what it refuses, and what it hands to docker, podman and apptainer."""
+"""bin/in-image with fake runtimes: what it hands to docker, podman and apptainer."""
 
 import hashlib
 import os
@@ -6,15 +6,12 @@ import shutil
 import signal
 import subprocess
 import time
-from pathlib import Path
 
 import pytest
 
+from tests.bin.launcher_project import LOCK, LOCK_DIGEST, RUNTIME
 from tests.bin.scripts import (
-    copy_of,
-    open_folder,
     ordinary_user,
-    refusal,
     run,
     script,
     small_environment,
@@ -22,220 +19,9 @@ from tests.bin.scripts import (
     values_of,
 )
 
-LOCK = "numpy==1.16.0\n"
-LOCK_DIGEST = hashlib.sha256(LOCK.encode()).hexdigest()
-# answers what the launcher asks; writes a command to $FAKE_RAN, one argument a line, and ends with status 5
-RUNTIME = """
-case "$1 $2" in
-  "image inspect") test -z "$FAKE_NO_IMAGE" || exit 1; echo "${FAKE_IMAGE-sha256:abc @LOCK}" ;;
-  "inspect --labels") echo "encore.environment: cuda101"; echo "encore.lock: ${FAKE_LOCK-@LOCK}" ;;
-  "version "*) exit "${FAKE_VERSION:-0}" ;;
-  "run "* | "exec "*) printf '%s\\n' "$@" >"$FAKE_RAN"; exit 5 ;;
-  *) echo "unexpected: $*" >&2; exit 99 ;;
-esac
-""".replace("@LOCK", LOCK_DIGEST)
-
-
-class Project:
-    """A project folder with the launcher, an environment with a lock, and the runtimes."""
-
-    def __init__(self, folder):
-        self.folder = folder
-        self.root = folder / "project"
-        self.ran = folder / "ran"
-        self.launcher = copy_of("bin/in-image", self.root)
-        self.write("locks/cuda101-rest.txt", LOCK)
-        self.write("Dockerfile.cuda101")
-        self.write("Dockerfile.cuda118")
-        self.nvidia = folder / "nvidiactl"
-        self.runtimes = {
-            name: script(folder / "runtimes" / name, RUNTIME) for name in ("docker", "podman", "apptainer")
-        }
-
-    def write(self, name, text=""):
-        path = self.root / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
-        return path
-
-    def elsewhere(self, name):
-        path = self.folder / name
-        path.mkdir(parents=True)
-        return path
-
-    def run(self, *arguments, **options):
-        """Run the launcher, with docker and without a GPU unless told otherwise."""
-        before = options.pop("before", [])
-        values = dict(
-            {
-                "ENCORE_RUNTIME": self.runtimes["docker"],
-                "ENCORE_GPUS": "none",
-                "ENCORE_NVIDIA": self.nvidia,
-                "FAKE_RAN": self.ran,
-                "cwd": self.root,
-            },
-            **options,
-        )
-        return run(*before, self.launcher, *arguments, **values)
-
-    def started(self, *arguments, **options):
-        """The arguments that the runtime gets; the exit code is the command's."""
-        done = self.run("cuda101", *(arguments or ("true",)), **options)
-        assert (done.returncode, done.stderr) == (5, "")
-        return self.ran.read_text().splitlines()
-
-    def refused(self, *arguments, **options):
-        """The line of a refusal; nothing has run."""
-        line = refusal(self.run(*(arguments or ("cuda101", "true")), **options))
-        assert not self.ran.exists()
-        return line
-
-
-@pytest.fixture
-def project(tmp_path):
-    return Project(tmp_path)
-
-
-@pytest.fixture
-def open_project():
-    """A project that every user can read."""
-    folder = open_folder()
-    yield Project(Path(folder))
-    for name in ("project", "project/.dvc/cache"):
-        if os.path.exists(os.path.join(folder, name)):
-            os.chmod(os.path.join(folder, name), 0o755)
-    shutil.rmtree(folder)
-
 
 def mounted(arguments, option="--volume"):
     return [value.split(":")[0] for value in values_of(option, arguments)]
-
-
-# ---- refusals
-
-
-@pytest.mark.parametrize("arguments", [["cuda101"], [""]])
-def test_usage(project, arguments):
-    assert project.refused(*arguments).startswith("usage: bin/in-image ENVIRONMENT COMMAND")
-
-
-@pytest.mark.parametrize("name", ["cuda102", "cpu", "", "../cuda101"])
-def test_an_unknown_environment(project, name):
-    line = project.refused(name, "true")
-    assert line == name + ": no environment of that name has an image; there are: cuda101 cuda118"
-
-
-def test_a_dockerfile_without_its_lock(project):
-    assert project.refused("cuda118", "true").startswith("cuda118: no environment of that name has an image")
-
-
-def test_no_container_runtime(project):
-    path = tools_only(project.folder / "tools")
-    line = project.refused(ENCORE_RUNTIME="", PATH=path)
-    assert line == "no container runtime: install docker, podman or apptainer, or set ENCORE_RUNTIME"
-
-
-def test_a_runtime_that_does_not_exist(project):
-    line = project.refused(ENCORE_RUNTIME="/nonexistent/docker")
-    assert line == "ENCORE_RUNTIME: there is no program /nonexistent/docker"
-
-
-def test_a_daemon_that_does_not_answer(project):
-    line = project.refused(FAKE_NO_IMAGE="yes", FAKE_VERSION=1)
-    assert line.endswith("docker does not answer: start its daemon, or set ENCORE_RUNTIME")
-
-
-@pytest.mark.parametrize("name", ["docker", "podman"])
-def test_no_image(project, name):
-    runtime = project.runtimes[name]
-    line = project.refused(ENCORE_RUNTIME=runtime, FAKE_NO_IMAGE="yes")
-    options = " --format docker" if name == "podman" else ""
-    build = "'{} build -f Dockerfile.cuda101{} -t encore-cuda101 .'".format(runtime, options)
-    assert line == "no image encore-cuda101: build it with {}, or set ENCORE_IMAGE".format(build)
-
-
-def apptainer_build(project):
-    return (
-        "'docker build -f Dockerfile.cuda101 -t encore-cuda101 .' and "
-        "'{} build {}/encore-cuda101.sif docker-daemon:encore-cuda101:latest'"
-    ).format(project.runtimes["apptainer"], project.root)
-
-
-def test_no_image_of_apptainer(project):
-    line = project.refused(ENCORE_RUNTIME=project.runtimes["apptainer"])
-    assert line == "no image {0}/encore-cuda101.sif: build it with {1}, or set ENCORE_IMAGE".format(
-        project.root, apptainer_build(project)
-    )
-
-
-@pytest.mark.parametrize("image", ["sha256:abc " + "0" * 64, "sha256:abc ", "sha256:abc <no value>"])
-def test_an_image_that_is_older_than_the_lock(project, image):
-    line = project.refused(FAKE_IMAGE=image)
-    assert "image encore-cuda101 was not built from this locks/cuda101-rest.txt: build it again with" in line
-
-
-def test_an_apptainer_image_that_is_older_than_the_lock(project):
-    project.write("encore-cuda101.sif")
-    line = project.refused(ENCORE_RUNTIME=project.runtimes["apptainer"], FAKE_LOCK="0" * 64)
-    assert line.endswith(
-        "was not built from this locks/cuda101-rest.txt: build it again with " + apptainer_build(project)
-    )
-
-
-def test_a_file_that_apptainer_cannot_read(project):
-    project.write("encore-cuda101.sif")
-    runtime = script(project.root / "broken" / "apptainer", "exit 255")
-    line = project.refused(ENCORE_RUNTIME=runtime)
-    assert "encore-cuda101.sif: {} cannot read this image: build it again".format(runtime) in line
-
-
-@pytest.mark.parametrize("gpus", ["all", "0,1"])
-def test_a_gpu_that_is_absent(project, gpus):
-    line = project.refused(ENCORE_GPUS=gpus)
-    assert line.startswith("ENCORE_GPUS={}, but this machine has no NVIDIA driver".format(gpus))
-
-
-@pytest.mark.parametrize("missing", ["/nonexistent/data", "x"])
-def test_a_further_folder_that_does_not_exist(project, missing):
-    line = project.refused(ENCORE_MOUNTS="{}:{}".format(project.folder, missing))
-    assert line == "ENCORE_MOUNTS: {}: no such folder".format(missing)
-
-
-def test_a_project_of_another_user(open_project):
-    before = ordinary_user()
-    open_project.root.chmod(0o555)
-    line = open_project.refused(before=before)
-    user = "4242" if before else str(os.getuid())
-    assert line.startswith("{}: user {} cannot write here: run as its owner".format(open_project.root, user))
-
-
-def test_a_working_directory_of_another_user(open_project):
-    before = ordinary_user()
-    open_project.root.chmod(0o777)
-    line = open_project.refused(before=before, cwd="/")
-    assert line.startswith("/: user ") and "cannot write here" in line
-
-
-def test_a_read_only_cache(open_project):
-    before = ordinary_user()
-    cache = open_project.root / ".dvc" / "cache"
-    cache.mkdir(parents=True)
-    cache.chmod(0o555)
-    open_project.root.chmod(0o777)
-    line = open_project.refused(before=before)
-    assert line.startswith(
-        "{}: the DVC cache is read-only, so no output could be kept: make it".format(cache)
-    )
-
-
-def test_the_build_command_of_another_environment_of_the_same_dockerfile(project):
-    project.write("locks/cuda101-pandas-rest.txt", LOCK)
-    line = project.refused("cuda101-pandas", "true", FAKE_IMAGE="sha256:abc 0")
-    arguments = "--build-arg ENVIRONMENT=cuda101-pandas --build-arg LOCK_DIGEST={} ".format(LOCK_DIGEST)
-    assert "build -f Dockerfile.cuda101 {}-t encore-cuda101-pandas .'".format(arguments) in line
-
-
-# ---- what is handed to the runtime
 
 
 def test_the_command_runs_in_the_image_as_this_user_in_this_folder(project):
