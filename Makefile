@@ -20,7 +20,7 @@ unexport PYTHONPATH
 help:
 	@echo "make mini    run Track 2 end to end at mini size, verify its claims, write the report"
 	@echo "make test    run the CPU test suite"
-	@echo "make lint    check style and types of names, the import arrows and the pipeline's dependencies"
+	@echo "make lint    check style, the pipeline's dependencies and the Dockerfiles"
 	@echo "make bench   measure speed and memory into benchmarks/results.json"
 	@echo "make report  write mini/report/index.html again from the results that are there"
 	@echo "make legacy-test  prove the worker code on Python 3.7 with torch 1.7.1, and on 3.10 with 2.0.1"
