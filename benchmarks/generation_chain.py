@@ -25,14 +25,14 @@ from encore.data.augment.draws import TracedDraws
 from encore.data.augment.isc_chain import PUBLISHED, IscChain
 from encore.data.images import decode_image
 from encore.runtime.seeds import derive_seed
-from encore.systems.isc_track2.generation import copy_draws, generate_class
+from encore.systems.isc.generation import copy_draws, generate_class
 
 PICTURES = Path(__file__).resolve().parents[1] / "tests" / "golden" / "isc_generate"
 SOURCES = ("coffee_500x375.png", "astronaut_375x500.png")
 RECIPE = PUBLISHED["isc_100k_256"]
 QUALITY = 100
 COPIES = 20
-SEED = 1
+ADDRESS = (1, "isc_track2")
 
 
 def run(repeats=15):
@@ -47,7 +47,7 @@ def run(repeats=15):
     whole, steps = [], []
     for repeat in range(repeats + 1):
         for class_id, source in enumerate(sources):
-            make = partial(generate_class, source, class_id, COPIES, chain, SEED, RECIPE.size, QUALITY)
+            make = partial(generate_class, source, class_id, COPIES, chain, ADDRESS, RECIPE.size, QUALITY)
             # Which side goes first alternates: it finds the other's pictures in the processor's caches.
             if repeat % 2:
                 whole.append(timed([("class", make)])["class"])
@@ -64,11 +64,11 @@ def class_calls(source, class_id, chain, plain):
     calls = [("decode", partial(opened, source)), ("copy 0", partial(chain.first_copy, image, None))]
     calls.append(("JPEG", partial(written, calls[-1][1](), QUALITY)))
     for copy in range(1, COPIES):
-        seed = derive_seed(SEED, "isc_track2", "generate", class_id, copy)
+        seed = derive_seed(*ADDRESS, "generate", class_id, copy)
         steps = recorded_steps(image, chain, TracedDraws(seed))
         for name, before, values, after in steps:
             if name == "RandomResizedCrop":
-                box = RandomResizedCrop(RECIPE.size).box(image.size, copy_draws(SEED, class_id, copy))
+                box = RandomResizedCrop(RECIPE.size).box(image.size, copy_draws(ADDRESS, class_id, copy))
                 call = plain.crop(before, box)
             else:
                 call = plain.makers[name](before, values)

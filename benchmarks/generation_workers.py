@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 from encore.runtime.parameters import read_parameters
-from encore.systems.isc_track2.training_set import GenerateParameters, generate_training_set
+from encore.systems.isc.training_set import GenerateParameters, generate_training_set
 
 MINI = Path(__file__).resolve().parent.parent / "mini"
 REPEATS = 3
@@ -20,7 +20,7 @@ def generate(parameters, workers):
     with tempfile.TemporaryDirectory() as folder:
         began = time.perf_counter()
         manifest = generate_training_set(
-            folder, dataclasses.replace(parameters, workers=workers), "benchmark"
+            folder, dataclasses.replace(parameters, workers=workers), "benchmark", "isc_track2"
         )
         return manifest, time.perf_counter() - began
 

@@ -10,8 +10,8 @@ from PIL import Image
 
 from benchmarks.gpu_check.agreement import Steps, in_double
 from encore.models.isc_network import IscShape
-from encore.systems.isc_track2.recipe import TrainingRecipe
-from encore.systems.isc_track2.training import IscTraining
+from encore.systems.isc.recipe import TrainingRecipe
+from encore.systems.isc.training import IscTraining
 from encore.training.distributed import ALONE
 from encore.training.optimizer_state import trainable
 

@@ -19,8 +19,8 @@ from benchmarks.gpu_check.arithmetic import EXACT, arithmetic, examined
 from benchmarks.gpu_check.check import Check, Found, NotRun, broken
 from encore.models.isc_network import CLASSIFIER_BLOCKS, IscShape, Outputs
 from encore.runtime.safe_load import safe_load
-from encore.systems.isc_track2.recipe import TrainingRecipe
-from encore.systems.isc_track2.start_weights import build_network
+from encore.systems.isc.recipe import TrainingRecipe
+from encore.systems.isc.start_weights import build_network
 from encore.training.class_parallel import ClassParallelStep
 from encore.training.distributed import ALONE
 from encore.training.optimizer_state import gather_named, trainable

@@ -13,10 +13,10 @@ from benchmarks.gpu_check.check import Found, NotRun
 from benchmarks.gpu_check.multiply_adds import multiply_adds
 from encore.data.training_transform import normalised
 from encore.models.isc_network import IscNetwork, IscShape
-from encore.systems.isc_track2.extraction import network_input
-from encore.systems.isc_track2.recipe import TrainingRecipe
-from encore.systems.isc_track2.start_weights import build_network
-from encore.systems.isc_track2.training import IscTraining
+from encore.systems.isc.extraction import network_input
+from encore.systems.isc.recipe import TrainingRecipe
+from encore.systems.isc.start_weights import build_network
+from encore.systems.isc.training import IscTraining
 from encore.training.distributed import ALONE
 
 IMAGES_PER_CLASS = 4

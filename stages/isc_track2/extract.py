@@ -11,8 +11,8 @@ from encore.data.manifest import Manifest
 from encore.runtime.atomic import file_digest
 from encore.runtime.parameters import limited, recipe_digest
 from encore.runtime.stage import Stage, needed, run_stage, stage_parser
-from encore.systems.isc_track2.extraction import ExtractionRecipe, Extractor
-from encore.systems.isc_track2.parameters import network_shape
+from encore.systems.isc.extraction import ExtractionRecipe, Extractor
+from encore.systems.isc.parameters import network_shape
 from encore.training.checkpoint import load_stripped
 
 
@@ -44,7 +44,9 @@ def main():
         work = stage.work_folder(
             recipe_digest(parameters.recipe(), file_digest(needed(weights)), identity(stage, parameters))
         )
-        counts = extract(parameters, load_stripped(weights, network_shape(arguments.params)), work)
+        counts = extract(
+            parameters, load_stripped(weights, network_shape(arguments.params, "isc_track2")), work
+        )
         stage.publish(work, "descriptors/isc_track2/{}".format(arguments.model))
         stage.metrics(counts)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from encore.data.image_source import open_source
 from encore.runtime.parameters import recipe_digest
 from encore.runtime.stage import Stage, run_stage, stage_parser
-from encore.systems.isc_track2.training_set import GenerateParameters, generate_training_set
+from encore.systems.isc.training_set import GenerateParameters, generate_training_set
 
 OUTPUT = "data/isc_100k_256"
 
@@ -18,7 +18,7 @@ def main():
         images = -(-len(open_source(parameters.images)) // parameters.every) * parameters.copies
         work = stage.work_folder(digest)
         stage.need_disk(images * parameters.chain.size**2 * 0.8, "{} images".format(images), work)
-        manifest = generate_training_set(work, parameters, digest)
+        manifest = generate_training_set(work, parameters, digest, "isc_track2")
         stage.publish(work, OUTPUT)
         stage.metrics({"images": manifest.count, "classes": manifest.classes, "bytes": manifest.bytes})
 

@@ -9,7 +9,7 @@ from encore.runtime.atomic import write_json
 from encore.runtime.parameters import read_parameters
 from encore.runtime.refusal import Refusal
 from encore.runtime.stage import run_stage, stage_parser
-from encore.systems.isc_track2.extraction import PUBLISHED, ExtractionRecipe, Extractor
+from encore.systems.isc.extraction import PUBLISHED, ExtractionRecipe, Extractor
 from encore.systems.isc_track2.matching import match_sources
 from encore.training.checkpoint import load_stripped
 from stages.isc_track2.extract import ExtractParameters

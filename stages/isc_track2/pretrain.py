@@ -13,7 +13,7 @@ from encore.runtime.parameters import limited, recipe_digest
 from encore.runtime.refusal import Refusal
 from encore.runtime.stage import Stage, run_stage, stage_parser
 from encore.systems.barlow_twins import PretrainingRecipe, pretrain
-from encore.systems.isc_track2.parameters import network_shape
+from encore.systems.isc.parameters import network_shape
 
 OUTPUT = "models/isc_track2/start.pth"
 
@@ -44,7 +44,7 @@ def main():
         if parameters.published is not None:
             use_published(stage, parameters)
         else:
-            pretrain_now(stage, parameters, network_shape(arguments.params))
+            pretrain_now(stage, parameters, network_shape(arguments.params, "isc_track2"))
 
 
 def use_published(stage, parameters):

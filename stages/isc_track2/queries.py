@@ -5,7 +5,7 @@ from __future__ import annotations
 from encore.runtime.atomic import file_digest
 from encore.runtime.parameters import recipe_digest
 from encore.runtime.stage import Stage, needed, run_stage, stage_parser
-from encore.systems.isc_track2.query_set import QueryParameters, write_query_set
+from encore.systems.isc.query_set import QueryParameters, write_query_set
 
 OUTPUT = "data/isc_queries"
 
@@ -20,7 +20,7 @@ def main():
         if parameters.ground_truth is not None:
             digest = recipe_digest(digest, file_digest(needed(parameters.ground_truth)))
         work = stage.work_folder(digest)
-        manifest = write_query_set(work, parameters, digest)
+        manifest = write_query_set(work, parameters, digest, "isc_track2")
         stage.publish(work, OUTPUT)
         stage.metrics({"queries": manifest.count, "bytes": manifest.bytes})
 

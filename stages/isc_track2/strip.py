@@ -6,8 +6,8 @@ import os
 
 from encore.runtime.parameters import recipe_digest
 from encore.runtime.stage import Stage, needed, run_stage, stage_parser
-from encore.systems.isc_track2.parameters import training_recipe
-from encore.systems.isc_track2.start_weights import write_untrained
+from encore.systems.isc.parameters import training_recipe
+from encore.systems.isc.start_weights import write_untrained
 from encore.training.checkpoint import epoch_path, strip_file
 
 LOGS = "models/isc_track2/logs"
@@ -19,7 +19,7 @@ UNTRAINED = "models/isc_track2/untrained.pth.tar"
 def main():
     arguments = stage_parser(__doc__).parse_args()
     with Stage("isc_track2", "strip") as stage:
-        recipe = training_recipe(arguments.params)
+        recipe = training_recipe(arguments.params, "isc_track2")
         stage.seed = recipe.seed
         work = stage.work_folder(recipe_digest(recipe.digest(), recipe.epochs))
         trained, untrained = (os.path.join(work, name) for name in ("trained.pth.tar", "untrained.pth.tar"))

@@ -12,11 +12,11 @@ from encore.runtime.atomic import file_digest
 from encore.runtime.parameters import recipe_digest
 from encore.runtime.refusal import Refusal
 from encore.runtime.stage import Stage, needed, run_stage, stage_parser, work_path
-from encore.systems.isc_track2.curves import write_curves
-from encore.systems.isc_track2.flags import add_published_flags, overrides
-from encore.systems.isc_track2.parameters import training_recipe
-from encore.systems.isc_track2.training import train
-from encore.systems.isc_track2.training_command import training_command
+from encore.systems.isc.curves import write_curves
+from encore.systems.isc.flags import add_published_flags, overrides
+from encore.systems.isc.parameters import training_recipe
+from encore.systems.isc.training import train
+from encore.systems.isc.training_command import training_command
 
 DATA = "data/isc_100k_256"
 START = "models/isc_track2/start.pth"
@@ -32,7 +32,7 @@ def main():
             "published flags describe a run beside the pipeline: name its folder with --logs-dir, or change "
             "isc_track2.train in {}".format(arguments.params)
         )
-    command = training_command(training_recipe(arguments.params), chosen, DATA)
+    command = training_command(training_recipe(arguments.params, "isc_track2"), chosen, DATA)
     data = open_source(command.data)
     identity = data.manifest.digest if hasattr(data, "manifest") else [data.spec, len(data)]
     digest = recipe_digest(

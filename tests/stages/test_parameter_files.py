@@ -6,9 +6,9 @@ import pytest
 import yaml
 
 from encore.runtime.parameters import read_parameters
-from encore.systems.isc_track2.parameters import network_shape, training_recipe
-from encore.systems.isc_track2.query_set import QueryParameters
-from encore.systems.isc_track2.training_set import GenerateParameters
+from encore.systems.isc.parameters import network_shape, training_recipe
+from encore.systems.isc.query_set import QueryParameters
+from encore.systems.isc.training_set import GenerateParameters
 from stages.isc_track2.crop_overlays import CropParameters
 from stages.isc_track2.extract import ExtractParameters
 from stages.isc_track2.pretrain import PretrainParameters
@@ -47,8 +47,8 @@ def test_both_sizes_have_the_same_keys():
 def test_every_stage_accepts_its_section(path):
     for name, parameters in STAGES.items():
         read_parameters(path, "isc_track2." + name, parameters)
-    recipe = training_recipe(path)
-    assert recipe.shape == network_shape(path)
+    recipe = training_recipe(path, "isc_track2")
+    assert recipe.shape == network_shape(path, "isc_track2")
     assert set(STAGES) | {"train", "network", "models"} == set(load(path)["isc_track2"])
 
 

@@ -7,7 +7,7 @@ from encore.models.isc_network import IscNetwork, IscShape
 from encore.runtime.refusal import Refusal
 from encore.runtime.safe_load import safe_load
 from encore.systems.barlow_twins import PretrainingRecipe, pretrain, projector
-from encore.systems.isc_track2.start_weights import load_start_weights
+from encore.systems.isc.start_weights import load_start_weights
 from tests.encore.in_memory_set import InMemorySet
 
 SHAPE = IscShape((1, 1, 1, 1), 4, 16, 32, 8)

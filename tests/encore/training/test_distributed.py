@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from encore.models.isc_network import IscNetwork, IscShape
 from encore.runtime.refusal import Refusal
-from encore.systems.isc_track2.loss import IscLoss
+from encore.systems.isc.loss import IscLoss
 from encore.training.class_parallel import ClassParallelStep
 from encore.training.distributed import Processes, tree_sum
 from encore.training.optimizer_state import trainable

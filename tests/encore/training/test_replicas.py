@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from encore.models.isc_network import IscNetwork, IscShape
-from encore.systems.isc_track2.loss import IscLoss
+from encore.systems.isc.loss import IscLoss
 from encore.training.class_parallel import ClassParallelStep
 from encore.training.distributed import tree_sum
 from encore.training.replicas import GradientSum

@@ -12,7 +12,7 @@ import shutil
 
 from encore.data.shard_writing import write_data_set
 from encore.data.shards import ShardSet
-from encore.systems.isc_track2.query_set import GROUND_TRUTH
+from encore.systems.isc.query_set import GROUND_TRUTH
 
 IMAGES_PER_SHARD = 10000
 

@@ -6,9 +6,9 @@ import pytest
 
 from encore.data.image_source import open_source
 from encore.runtime.refusal import Refusal
-from encore.systems.isc_track2.extraction import ExtractionRecipe, Extractor
+from encore.systems.isc.extraction import ExtractionRecipe, Extractor
 from encore.systems.isc_track2.matching import Match, MatchResult, Skipped, match_sources
-from tests.encore.systems.isc_track2.pictures import Pictures, png, small_network
+from tests.encore.systems.isc.pictures import Pictures, png, small_network
 
 RECIPE = ExtractionRecipe(scales=(24, 32), batch_size=4)
 

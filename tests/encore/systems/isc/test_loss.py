@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from encore.models.isc_network import Outputs
-from encore.systems.isc_track2.loss import IscLoss
+from encore.systems.isc.loss import IscLoss
 from tests.golden_files import golden
 
 SELF_DISTANCE = 2.0**-9

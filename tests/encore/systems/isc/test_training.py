@@ -12,19 +12,19 @@ import torch
 
 from encore.models.isc_network import IscShape
 from encore.runtime.refusal import Refusal
-from encore.systems.isc_track2.recipe import TrainingRecipe
-from encore.systems.isc_track2.training import IscTraining, train
+from encore.systems.isc.recipe import TrainingRecipe
+from encore.systems.isc.training import IscTraining, train
 from encore.training import checkpoint
 from encore.training.distributed import Processes
 from tests.encore.in_memory_set import InMemorySet
-from tests.encore.systems.isc_track2 import tiny_run
-from tests.encore.systems.isc_track2.tiny_run import RECIPE
+from tests.encore.systems.isc import tiny_run
+from tests.encore.systems.isc.tiny_run import RECIPE
 
 LAST = "checkpoint_1.pth.tar"
 
 
 PROCESSES = multiprocessing.get_context("forkserver")
-PROCESSES.set_forkserver_preload(["tests.encore.systems.isc_track2.tiny_run"])
+PROCESSES.set_forkserver_preload(["tests.encore.systems.isc.tiny_run"])
 
 
 def start(logs, **options):

@@ -1,4 +1,4 @@
-"""The training set of ISC-2021 Track 2: one class a source picture, copy 0 resized, the others augmented."""
+"""The training sets of ISC 2021: one class a source picture, copy 0 resized, the others augmented."""
 
 from __future__ import annotations
 
@@ -12,31 +12,33 @@ JPEG_MODES = ("1", "L", "RGB", "CMYK", "YCbCr")
 """The modes that Pillow writes as JPEG."""
 
 
-def generate_class(source, class_id, copies, chain, seed, size, quality):
+def generate_class(source, class_id, copies, chain, address, size, quality):
     """All copies of one class as [(name, JPEG bytes)], named `<class>_<copy>.jpg`, copies 0 to `copies` - 1.
 
     source: the bytes of one picture, decoded once. Copy 0 is the resized source, the others are augmented by
     `chain` (an IscChain whose recipe has this `size` in pixels), each from its own seed: any copy can be
-    made again alone. quality: 1 to 100; subsampling is Pillow's default 4:2:0, published also for quality
-    100. Raises RejectedImage for a source that cannot be decoded or whose copy 0 JPEG cannot hold (ISC-2021
-    Track 2 spec, section 1), ValueError for another size than the recipe's or no copies.
+    made again alone. address: (seed, system). quality: 1 to 100; subsampling is Pillow's default 4:2:0,
+    published also for quality 100. Raises RejectedImage for a source that cannot be decoded or whose copy 0
+    JPEG cannot hold (ISC-2021 Track 2 spec, section 1), ValueError for another size than the recipe's or no
+    copies.
     """
     if size != chain.recipe.size:
         raise ValueError("size {} differs from the recipe's {}".format(size, chain.recipe.size))
     if copies < 1:
         raise ValueError("copies must be at least 1, found {}".format(copies))
     image = decode_image(source)
-    files = [jpeg(_first_copy(image, chain, copy_draws(seed, class_id, 0)), quality)]
+    files = [jpeg(_first_copy(image, chain, copy_draws(address, class_id, 0)), quality)]
     # Step 1 of the chain, done once for all copies.
     image = image if image.mode == "RGB" else image.convert("RGB")
     for copy in range(1, copies):
-        files.append(augment_once(image, chain, copy_draws(seed, class_id, copy), quality))
+        files.append(augment_once(image, chain, copy_draws(address, class_id, copy), quality))
     return [("{}_{}.jpg".format(class_id, copy), file) for copy, file in enumerate(files)]
 
 
-def copy_draws(seed, class_id, copy):
-    """The random streams of one copy, addressed by seed, class and copy."""
-    return Draws(derive_seed(seed, "isc_track2", "generate", int(class_id), int(copy)))
+def copy_draws(address, class_id, copy):
+    """The random streams of one copy, addressed by (seed, system), class and copy."""
+    seed, system = address
+    return Draws(derive_seed(seed, system, "generate", int(class_id), int(copy)))
 
 
 def augment_once(image, chain, draws, quality):

@@ -12,7 +12,7 @@ from encore.data.images import RejectedImage
 from encore.data.shard_writing import Rejected, write_data_set
 from encore.runtime.parameters import limited
 from encore.runtime.refusal import Refusal
-from encore.systems.isc_track2.generation import generate_class
+from encore.systems.isc.generation import generate_class
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,8 +76,9 @@ class GenerateParameters:
         return dict(values, chain=self.chain.recipe_values())
 
 
-def generate_training_set(folder, parameters, digest):
+def generate_training_set(folder, parameters, digest, system):
     """Write the training set into `folder`; returns its Manifest. `digest`: the recipe's digest."""
+    address = (parameters.seed, system)
     source = open_source(parameters.images)
     positions = list(range(0, len(source), parameters.every))
     if not positions:
@@ -88,14 +89,14 @@ def generate_training_set(folder, parameters, digest):
 
     def make_worker():
         chain = parameters.chain.make()
-        return lambda unit: _copies(source, unit, chain, parameters)
+        return lambda unit: _copies(source, unit, chain, parameters, address)
 
     return write_data_set(
         folder, units, make_worker, parameters.workers, digest, parameters.max_rejected, "generate shards"
     )
 
 
-def _copies(source, classes, chain, parameters):
+def _copies(source, classes, chain, parameters, address):
     for class_id, position in classes:
         try:
             copies = generate_class(
@@ -103,7 +104,7 @@ def _copies(source, classes, chain, parameters):
                 class_id,
                 parameters.copies,
                 chain,
-                parameters.seed,
+                address,
                 parameters.chain.size,
                 parameters.quality,
             )

@@ -18,10 +18,11 @@ from PIL import Image, features
 from encore.data.augment.draws import Draws
 from encore.data.augment.isc_chain import PUBLISHED, IscChain
 from encore.data.images import RejectedImage
-from encore.systems.isc_track2.generation import augment_once, copy_draws, generate_class, jpeg
+from encore.systems.isc.generation import augment_once, copy_draws, generate_class, jpeg
 from tests.encore.data.augment import published_runs as runs
 
 PUBLISHED_LIBRARIES = PIL.__version__ == "8.3.2" and features.check("raqm")
+ADDRESS = (3, "isc_track2")
 WHOLE_RUNS = runs.read("whole_run.json")["datasets"]
 
 
@@ -84,26 +85,26 @@ def test_whole_runs_of_all_data_sets_with_local_libraries(run):
 
 
 def test_names_copy_zero_and_independent_copies():
-    made = generate_class(source(), 17, 4, chain(), seed=3, size=256, quality=100)
+    made = generate_class(source(), 17, 4, chain(), ADDRESS, size=256, quality=100)
     assert [name for name, _ in made] == ["17_0.jpg", "17_1.jpg", "17_2.jpg", "17_3.jpg"]
     assert made[0][1] == jpeg(runs.picture("inputs/" + runs.INPUTS[0]).resize((256, 256)), 100)
     # Copy 3 alone, from its own address: no other copy had to be made before it.
-    alone = augment_once(runs.picture("inputs/" + runs.INPUTS[0]), chain(), copy_draws(3, 17, 3), 100)
+    alone = augment_once(runs.picture("inputs/" + runs.INPUTS[0]), chain(), copy_draws(ADDRESS, 17, 3), 100)
     assert alone == made[3][1]
-    assert generate_class(source(), 17, 4, chain(), 3, 256, 100) == made
+    assert generate_class(source(), 17, 4, chain(), ADDRESS, 256, 100) == made
     assert len({data for _, data in made}) == 4
-    assert generate_class(source(), 18, 2, chain(), 3, 256, 100)[1][1] != made[1][1]
+    assert generate_class(source(), 18, 2, chain(), ADDRESS, 256, 100)[1][1] != made[1][1]
 
 
 def test_files_are_4_2_0_baseline_jpeg_of_the_given_quality():
-    _, data = generate_class(source(), 0, 1, chain(), 1, 256, 100)[0]
+    _, data = generate_class(source(), 0, 1, chain(), ADDRESS, 256, 100)[0]
     image = Image.open(io.BytesIO(data))
     assert image.format == "JPEG" and image.size == (256, 256)
     assert [component[1:3] for component in image.layer] == [(2, 2), (1, 1), (1, 1)]
     assert max(image.quantization[0]) == 1
     assert not image.info.get("progressive")
     # The published scripts that ask for quality 1000 write the same bytes as with 100.
-    assert generate_class(source(), 0, 1, chain(), 1, 256, 1000)[0][1] == data
+    assert generate_class(source(), 0, 1, chain(), ADDRESS, 256, 1000)[0][1] == data
 
 
 def test_the_sources_metadata_does_not_reach_the_files():
@@ -111,15 +112,15 @@ def test_the_sources_metadata_does_not_reach_the_files():
     comment = b"a comment"
     noted = bare[:2] + b"\xff\xfe" + struct.pack(">H", len(comment) + 2) + comment + bare[2:]
     assert Image.open(io.BytesIO(noted)).app.get("COM") == comment
-    assert generate_class(noted, 0, 2, chain(), 1, 256, 100) == generate_class(
-        bare, 0, 2, chain(), 1, 256, 100
+    assert generate_class(noted, 0, 2, chain(), ADDRESS, 256, 100) == generate_class(
+        bare, 0, 2, chain(), ADDRESS, 256, 100
     )
 
 
 @pytest.mark.parametrize("mode", ["L", "CMYK", "1"])
 def test_copy_zero_keeps_a_mode_that_jpeg_can_hold(mode):
     data = encoded(Image.new("RGB", (40, 30), (200, 10, 60)).convert(mode), "TIFF")
-    files = generate_class(data, 0, 3, chain(), 1, 256, 100)
+    files = generate_class(data, 0, 3, chain(), ADDRESS, 256, 100)
     modes = [Image.open(io.BytesIO(file)).mode for _, file in files]
     assert modes == ["L" if mode == "1" else mode, "RGB", "RGB"]
 
@@ -130,7 +131,7 @@ def test_a_mode_that_jpeg_cannot_hold_is_rejected_as_the_published_run_stops_the
     with pytest.raises(OSError):
         image.save(io.BytesIO(), "JPEG")
     with pytest.raises(RejectedImage) as rejection:
-        generate_class(encoded(image), 0, 2, chain(), 1, 256, 100)
+        generate_class(encoded(image), 0, 2, chain(), ADDRESS, 256, 100)
     # Pillow 8.3.2 opens a 16-bit grey PNG as mode I, later ones as I;16.
     assert "mode " + mode.split(";")[0] in rejection.value.reason
     assert "published run stops here" in rejection.value.reason
@@ -139,7 +140,7 @@ def test_a_mode_that_jpeg_cannot_hold_is_rejected_as_the_published_run_stops_the
 @pytest.mark.parametrize("mode", ["P", "RGBA"])
 def test_a_grey_recipe_converts_first_and_takes_them(mode):
     data = encoded(Image.new("RGB", (40, 30), (200, 10, 60)).convert(mode))
-    files = generate_class(data, 0, 2, chain("isc_100k_256_big_bw"), 1, 256, 100)
+    files = generate_class(data, 0, 2, chain("isc_100k_256_big_bw"), ADDRESS, 256, 100)
     first = np.array(Image.open(io.BytesIO(files[0][1])))
     assert first.shape == (256, 256, 3) and np.ptp(first, axis=2).max() == 0
 
@@ -166,16 +167,16 @@ def bomb():
 )
 def test_broken_and_hostile_sources_are_rejected(data):
     with pytest.raises(RejectedImage):
-        generate_class(data, 0, 2, chain(), 1, 256, 100)
+        generate_class(data, 0, 2, chain(), ADDRESS, 256, 100)
 
 
 def test_a_source_of_one_pixel():
-    files = generate_class(encoded(Image.new("RGB", (1, 1), (7, 99, 200))), 0, 6, chain(), 1, 256, 100)
+    files = generate_class(encoded(Image.new("RGB", (1, 1), (7, 99, 200))), 0, 6, chain(), ADDRESS, 256, 100)
     assert all(Image.open(io.BytesIO(file)).size == (256, 256) for _, file in files)
 
 
 def test_a_size_that_is_not_the_recipes_is_an_error():
     with pytest.raises(ValueError, match="128"):
-        generate_class(source(), 0, 2, chain(), 1, 128, 100)
+        generate_class(source(), 0, 2, chain(), ADDRESS, 128, 100)
     with pytest.raises(ValueError, match="copies"):
-        generate_class(source(), 0, 0, chain(), 1, 256, 100)
+        generate_class(source(), 0, 0, chain(), ADDRESS, 256, 100)

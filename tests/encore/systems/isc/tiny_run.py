@@ -6,8 +6,8 @@ import signal
 import torch
 
 from encore.models.isc_network import IscShape
-from encore.systems.isc_track2.recipe import TrainingRecipe
-from encore.systems.isc_track2.training import train
+from encore.systems.isc.recipe import TrainingRecipe
+from encore.systems.isc.training import train
 from tests.encore.in_memory_set import InMemorySet
 
 RECIPE = TrainingRecipe(

@@ -5,9 +5,9 @@ import pytest
 
 from encore.models.isc_network import IscShape
 from encore.runtime.refusal import Refusal
-from encore.systems.isc_track2.flags import add_published_flags, overrides
-from encore.systems.isc_track2.recipe import TrainingRecipe
-from encore.systems.isc_track2.training_command import training_command
+from encore.systems.isc.flags import add_published_flags, overrides
+from encore.systems.isc.recipe import TrainingRecipe
+from encore.systems.isc.training_command import training_command
 
 PUBLISHED = (
     "-ds isc_100k_256 -a resnet50 --margin 0.0 --num-instances 4 -b 128 -j 8 --warmup-step 5 --lr 0.00035 "

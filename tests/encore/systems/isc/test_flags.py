@@ -1,6 +1,6 @@
 import argparse
 
-from encore.systems.isc_track2.flags import FLAGS, add_published_flags, overrides
+from encore.systems.isc.flags import FLAGS, add_published_flags, overrides
 
 PUBLISHED = (
     "-ds isc_100k_256 -a resnet50 --margin 0.0 --num-instances 4 -b 128 -j 8 --warmup-step 5 "

@@ -15,8 +15,8 @@ from encore.metrics.predictions import PairIds, read_ground_truth, write_ground_
 from encore.runtime.parameters import limited
 from encore.runtime.refusal import Refusal
 from encore.runtime.seeds import derive_seed
-from encore.systems.isc_track2.generation import augment_once
-from encore.systems.isc_track2.training_set import ChainParameters
+from encore.systems.isc.generation import augment_once
+from encore.systems.isc.training_set import ChainParameters
 
 GROUND_TRUTH = "ground_truth.csv"
 
@@ -60,15 +60,20 @@ class QueryParameters:
         return values
 
 
-def write_query_set(folder, parameters, digest):
-    """Write queries and `ground_truth.csv` into `folder`; returns the Manifest."""
+def write_query_set(folder, parameters, digest, system):
+    """Write queries and `ground_truth.csv` into `folder`; returns the Manifest.
+
+    `system`: part of the address of every draw.
+    """
     if (parameters.held_out is None) == (parameters.ground_truth is None):
         raise Refusal(
-            "isc_track2.queries: give either ground_truth (queries are given) or held_out (they are made)"
+            "{}.queries: give either ground_truth (queries are given) or held_out (they are made)".format(
+                system
+            )
         )
     if parameters.held_out is None:
         return _given(folder, parameters, digest)
-    return _made(folder, parameters, digest)
+    return _made(folder, parameters, digest, system)
 
 
 def _given(folder, parameters, digest):
@@ -113,20 +118,21 @@ def _read_pairs(path, queries):
     return sorted(matched + [(query, "") for query in labelled - {query for query, _ in matched}])
 
 
-def _made(folder, parameters, digest):
+def _made(folder, parameters, digest, system):
     made = parameters.held_out
     references, distractors = open_source(parameters.references), open_source(parameters.images)
     plan = [("reference", i, copy) for i in range(len(references)) for copy in range(made.per_reference)]
     plan += [("distractor", i, copy) for i in range(len(distractors)) for copy in range(made.per_distractor)]
     # Shuffled, so that a query's number says nothing about its match.
-    random.Random(derive_seed(made.seed, "isc_track2", "queries", "order")).shuffle(plan)
+    random.Random(derive_seed(made.seed, system, "queries", "order")).shuffle(plan)
     sources = {"reference": references, "distractor": distractors}
     numbered = [("Q{:05d}".format(number),) + entry for number, entry in enumerate(plan)]
 
     def make_worker():
         chain = made.chain.make()
         return lambda unit: [
-            _augmented(sources[kind], chain, made, query, kind, i, copy) for query, kind, i, copy in unit
+            _augmented(sources[kind], chain, made, system, query, kind, i, copy)
+            for query, kind, i, copy in unit
         ]
 
     manifest = write_data_set(
@@ -148,12 +154,12 @@ def _made(folder, parameters, digest):
     return manifest
 
 
-def _augmented(source, chain, made, query, kind, i, copy):
+def _augmented(source, chain, made, system, query, kind, i, copy):
     try:
         picture = decode_image(source.read(i))
     except RejectedImage as error:
         return Rejected(source.names[i], error.reason)
-    draws = Draws(derive_seed(made.seed, "isc_track2", "queries", kind, source.names[i], copy))
+    draws = Draws(derive_seed(made.seed, system, "queries", kind, source.names[i], copy))
     return query + ".jpg", augment_once(picture, chain, draws, made.quality), int(query[1:])
 
 

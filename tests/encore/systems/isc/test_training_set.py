@@ -11,7 +11,7 @@ from PIL import Image
 from encore.data.manifest import verify_manifest
 from encore.data.shards import ShardSet
 from encore.runtime.refusal import Refusal
-from encore.systems.isc_track2.training_set import ChainParameters, GenerateParameters, generate_training_set
+from encore.systems.isc.training_set import ChainParameters, GenerateParameters, generate_training_set
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +44,7 @@ def parameters(folder, **changes):
 
 def generate(folder, values):
     os.makedirs(str(folder))
-    return generate_training_set(folder, values, "digest")
+    return generate_training_set(folder, values, "digest", "isc_track2")
 
 
 def test_every_tenth_picture_with_its_copies(pictures, tmp_path):

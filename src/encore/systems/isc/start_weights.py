@@ -10,7 +10,6 @@ from encore.models.isc_network import CLASSIFIER_BLOCKS, CLASSIFIER_KEYS, IscNet
 from encore.runtime.refusal import Refusal
 from encore.runtime.safe_load import safe_load
 from encore.runtime.seeds import derive_seed
-from encore.systems.isc_track2.recipe import SYSTEM
 from encore.training import checkpoint
 
 BASE_OF_BACKBONE = {
@@ -36,7 +35,7 @@ def build_network(recipe, classes=None, blocks=range(CLASSIFIER_BLOCKS)):
     """IscNetwork with initial weights from recipe.seed; those of body and blocks do not depend on who carries
     which."""
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(derive_seed(recipe.seed, SYSTEM, "initial weights"))
+        torch.manual_seed(derive_seed(recipe.seed, recipe.system, "initial weights"))
         network = IscNetwork(recipe.shape)
     if classes is None:
         return network
@@ -44,7 +43,9 @@ def build_network(recipe, classes=None, blocks=range(CLASSIFIER_BLOCKS)):
     whole.load_state_dict(network.state_dict(), strict=False)
     for key, parameter in whole.named_parameters():
         if key in CLASSIFIER_KEYS:
-            draws = torch.Generator().manual_seed(derive_seed(recipe.seed, SYSTEM, "initial weights", key))
+            draws = torch.Generator().manual_seed(
+                derive_seed(recipe.seed, recipe.system, "initial weights", key)
+            )
             with torch.no_grad():
                 parameter.normal_(0.0, 0.001, generator=draws)
     return whole

@@ -4,8 +4,8 @@ import torch
 from encore.models.isc_network import IscShape
 from encore.models.resnet import ResNet
 from encore.runtime.refusal import Refusal
-from encore.systems.isc_track2.recipe import TrainingRecipe
-from encore.systems.isc_track2.start_weights import build_network, load_start_weights, write_untrained
+from encore.systems.isc.recipe import TrainingRecipe
+from encore.systems.isc.start_weights import build_network, load_start_weights, write_untrained
 from encore.training.checkpoint import load_stripped
 
 RECIPE = TrainingRecipe(seed=5, shape=IscShape((1, 1, 1, 1), 2, 16, 32, 8))

@@ -1,8 +1,8 @@
 """Shared memory that the loaders of each recipe need; the published sizes by hand."""
 
 from encore.systems.barlow_twins import PretrainingRecipe
-from encore.systems.isc_track2.extraction import ExtractionRecipe
-from encore.systems.isc_track2.recipe import TrainingRecipe
+from encore.systems.isc.extraction import ExtractionRecipe
+from encore.systems.isc.recipe import TrainingRecipe
 
 
 def test_published_training():

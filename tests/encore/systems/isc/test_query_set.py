@@ -8,9 +8,9 @@ from PIL import Image
 from encore.data.manifest import verify_manifest
 from encore.data.shards import ShardSet
 from encore.runtime.refusal import Refusal
+from encore.systems.isc.query_set import GROUND_TRUTH, HeldOutQueries, QueryParameters, write_query_set
+from encore.systems.isc.training_set import ChainParameters
 from encore.systems.isc_track2.overlay_crop import crop_query_set, keep_original
-from encore.systems.isc_track2.query_set import GROUND_TRUTH, HeldOutQueries, QueryParameters, write_query_set
-from encore.systems.isc_track2.training_set import ChainParameters
 
 
 @pytest.fixture
@@ -52,7 +52,7 @@ def given(folder, truth, **changes):
 
 def write(folder, parameters):
     os.makedirs(str(folder))
-    write_query_set(folder, parameters, "digest")
+    write_query_set(folder, parameters, "digest", "isc_track2")
     return [line.split(",") for line in (folder / GROUND_TRUTH).read_text().splitlines()]
 
 
@@ -107,7 +107,7 @@ def test_a_broken_query_is_refused_by_name(pictures):
 def test_neither_or_both_kinds_are_refused(pictures):
     for parameters in (made(pictures, held_out=None), made(pictures, ground_truth="x.csv")):
         with pytest.raises(Refusal, match="give either ground_truth .* or held_out"):
-            write_query_set(pictures, parameters, "digest")
+            write_query_set(pictures, parameters, "digest", "isc_track2")
 
 
 def test_crop_keeps_or_changes_queries(pictures):

@@ -1,4 +1,4 @@
-"""The values of a Track 2 training run."""
+"""The values of a training run."""
 
 from __future__ import annotations
 
@@ -11,10 +11,8 @@ from encore.models.isc_network import IscShape
 from encore.runtime.parameters import limited
 from encore.runtime.refusal import Refusal
 from encore.runtime.shared_memory import loader_bytes
-from encore.systems.isc_track2.loss import IscLoss
+from encore.systems.isc.loss import IscLoss
 from encore.training.learning_rate import isc_epoch_factor
-
-SYSTEM = "isc_track2"
 
 
 @dataclass(frozen=True)
@@ -23,6 +21,8 @@ class TrainingRecipe:
 
     seed: int = limited(0, low=0)
     """The published run sets none."""
+    system: str = "isc_track2"
+    """Part of the address of every random draw."""
     shape: IscShape = field(default_factory=IscShape)
     loss: IscLoss = field(default_factory=IscLoss)
     height: int = 256

@@ -8,15 +8,15 @@ from PIL import Image
 from encore.data.descriptors import read_attributes, read_descriptors, write_descriptors
 from encore.data.images import RejectedImage
 from encore.runtime.refusal import Refusal
-from encore.systems.isc_track2 import extraction
-from encore.systems.isc_track2.extraction import (
+from encore.systems.isc import extraction
+from encore.systems.isc.extraction import (
     PUBLISHED,
     ExtractionRecipe,
     Extractor,
     network_input,
     read_picture,
 )
-from tests.encore.systems.isc_track2.pictures import Pictures, png, small_network
+from tests.encore.systems.isc.pictures import Pictures, png, small_network
 
 SIZE = 32
 RECIPE = ExtractionRecipe(scales=(SIZE,), batch_size=4, batches_per_chunk=2)

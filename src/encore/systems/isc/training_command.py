@@ -8,7 +8,7 @@ from typing import NamedTuple, Optional
 
 from encore.models.isc_network import IscShape
 from encore.runtime.refusal import Refusal
-from encore.systems.isc_track2.recipe import TrainingRecipe
+from encore.systems.isc.recipe import TrainingRecipe
 
 DATA_SETS = ("isc_100k_256",)
 BACKBONES = {"resnet50": IscShape()}
