@@ -8,6 +8,7 @@ BASE_PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	then command -v $$p; break; fi; done)
 PYTHON := .venv/bin/python
 TORCH := $(shell sed -n 's/^\(torch==[^ ;]*\).*/\1/p' locks/cpu.txt)
+TORCHVISION := $(shell sed -n 's/^\(torchvision==[^ ;]*\).*/\1/p' locks/cpu.txt)
 GPU_PYTHON := $(or $(GPU_PYTHON),$(shell command -v python3))
 # where pyenv keeps its interpreters, also when only its programs are on PATH
 export PYENV_ROOT ?= $(patsubst %/bin/pyenv,%,$(shell command -v pyenv))
@@ -35,6 +36,7 @@ help:
 	rm -f $@
 	test -x $(PYTHON) || $(BASE_PYTHON) -m venv .venv
 	$(PYTHON) -m pip install --quiet --disable-pip-version-check $(TORCH)
+	$(PYTHON) -m pip install --quiet --disable-pip-version-check --no-deps $(TORCHVISION)
 	$(PYTHON) -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r locks/cpu-rest.txt
 	$(PYTHON) -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r locks/assets.txt
 	$(PYTHON) -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
