@@ -1,0 +1,1 @@
+"""The stages of ISC 2021 Track 1."""
