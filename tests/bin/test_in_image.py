@@ -307,6 +307,8 @@ def test_a_signal_reaches_the_runtime_which_takes_the_launchers_place(project, n
         [str(project.launcher), "cuda101", "sleep", "300"],
         cwd=str(project.root),
         env=small_environment(ENCORE_RUNTIME=waiting, ENCORE_GPUS="none", FAKE_RAN=str(project.ran)),
+        # A shell that was started with Ctrl-C ignored (a suite in the background) could not trap it.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     try:
         deadline = time.time() + 10
