@@ -52,29 +52,23 @@ def read_fingerprint(path):
     return value
 
 
-def system_fingerprints(folder, metric_file):
-    """The fingerprints of all stages of the system that `metric_file` belongs to."""
-    system = Path(folder) / "fingerprints" / Path(metric_file).parts[1]
-    return list(map(read_fingerprint, sorted(system.rglob("*.json"))))
-
-
-def hardware_objections(folder, metric_file):
-    """What the hardware rule had against the devices that stages of this system ran on all the same."""
-    found = (row.get("hardware_objection") for row in system_fingerprints(folder, metric_file))
+def hardware_objections(folder, behind):
+    """What the hardware rule had against the devices that the stages behind a number ran on all the same."""
+    found = (row.get("hardware_objection") for row in map(read_fingerprint, behind.fingerprint_files(folder)))
     return sorted({text for text in found if text})
 
 
-def origin(folder, metric_file, machine=None):
+def origin(folder, metric_file, behind, machine=None):
     """`run here`, `cached from <machine, date>` or `published predictions` for one metric file.
 
-    Run here holds only when every stage of the system ran on this machine: a test run here on weights that
-    came from elsewhere is not a run of the claim.
+    Run here holds only when every stage `behind` it (a Lineage) ran on this machine: a test run here on
+    weights that came from elsewhere is not a run of the claim.
     """
     machine = machine or this_machine()
     own = read_fingerprint(fingerprint_of(folder, metric_file))
     if own.get("origin") == PUBLISHED:
         return PUBLISHED
-    for fingerprint in [own, *system_fingerprints(folder, metric_file)]:
+    for fingerprint in [own, *map(read_fingerprint, behind.fingerprint_files(folder))]:
         if fingerprint["machine"] != machine:
             return f"cached from {fingerprint['machine']}, {fingerprint['finished'][:10]}"
     return RUN_HERE

@@ -48,32 +48,47 @@ def altered_keys(found, frozen):
     )
 
 
-def recipe_objection(size, system):
-    """Why numbers of `system` in this size may not be compared with its claims, or None when the recipe is
-    the stated one."""
+def recipe_objection(size, sections, behind=None):
+    """Why numbers that rest on `sections` of the parameters (a.b) may not be compared with the claims.
+
+    None when they are the stated ones. `behind`: the Lineage whose stages' own records are compared too.
+    """
     if not size.frozen_recipe.is_file():
         return f"no frozen recipe ({size.frozen_recipe.name}): see `encore recipe --freeze`"
-    frozen = read_parameters(size.frozen_recipe)
-    if system not in frozen:
-        return f"no frozen recipe of {system} in {size.frozen_recipe.name}"
-    found = read_parameters(size.folder / "params.yaml")
-    altered = altered_keys({system: found.get(system, {})}, {system: frozen[system]})
-    altered = altered or keys_run_otherwise(size.folder, system, frozen[system])
-    return f"recipe altered ({', '.join(altered)})" if altered else None
+    frozen, found = read_parameters(size.frozen_recipe), read_parameters(size.folder / "params.yaml")
+    lacking = [section for section in sections if section_of(frozen, section) is None]
+    if lacking:
+        return f"no frozen recipe of {lacking[0]} in {size.frozen_recipe.name}"
+    altered = {
+        key
+        for section in sections
+        for key in altered_keys({section: section_of(found, section)}, {section: section_of(frozen, section)})
+    }
+    if not altered and behind is not None:
+        altered = keys_run_otherwise(behind.fingerprint_files(size.folder), frozen)
+    return f"recipe altered ({', '.join(sorted(altered))})" if altered else None
 
 
-def keys_run_otherwise(folder, system, frozen):
+def section_of(parameters, name):
+    """The section a.b of a mapping, or None."""
+    for part in name.split("."):
+        parameters = parameters.get(part) if isinstance(parameters, dict) else None
+    return parameters
+
+
+def keys_run_otherwise(fingerprints, frozen):
     """The keys on which what the stages recorded of their own parameters differs from the stated recipe.
 
     params.yaml can be changed back after a run; the fingerprints say what a stage really ran with.
     """
     altered = set()
-    for path in sorted((Path(folder) / "fingerprints" / system).rglob("*.json")):
-        record = json.loads(path.read_text(encoding="utf-8"))
-        stage, ran = record.get("stage"), flatten(record.get("parameters") or {})
-        if ran and isinstance(frozen.get(stage), dict):
-            stated = flatten(frozen[stage])
-            altered |= {f"{system}.{stage}.{key} as run" for key in stated if ran.get(key) != stated[key]}
+    for path in fingerprints:
+        record = json.loads(Path(path).read_text(encoding="utf-8"))
+        section = "{}.{}".format(record.get("system"), record.get("stage"))
+        ran, stated = flatten(record.get("parameters") or {}), section_of(frozen, section)
+        if ran and isinstance(stated, dict):
+            stated = flatten(stated)
+            altered |= {f"{section}.{key} as run" for key in stated if ran.get(key) != stated[key]}
     return sorted(altered)
 
 

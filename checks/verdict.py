@@ -9,6 +9,7 @@ import math
 from dataclasses import dataclass, field
 
 from checks import origin as origins
+from checks.lineage import lineage
 from checks.recipe import recipe_objection
 from encore.runtime.refusal import Refusal
 
@@ -90,11 +91,12 @@ def judge(claim, size, machine=None):
         return _row(claim, None, NOT_ATTEMPTED, detail=f"no {claim.metric.file}: its stage has not run")
     if claim.expected is None:
         return _row(claim, value, NOT_ATTEMPTED, detail="not calibrated: see `encore calibrate`")
-    objection = recipe_objection(size, claim.system)
+    behind = lineage(size.folder, claim.metric.file)
+    objection = recipe_objection(size, behind.sections, behind)
     if objection:
         return _row(claim, value, NOT_ATTEMPTED, detail=objection)
-    where = origins.origin(size.folder, claim.metric.file, machine)
-    hardware = origins.hardware_objections(size.folder, claim.metric.file)
+    where = origins.origin(size.folder, claim.metric.file, behind, machine)
+    hardware = origins.hardware_objections(size.folder, behind)
     detail = f"hardware accepted: {'; '.join(hardware)}" if hardware else ""
     verdict = compare(value, claim)
     if where != origins.RUN_HERE and verdict in (REPRODUCED, BETTER):

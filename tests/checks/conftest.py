@@ -52,6 +52,19 @@ def write_shards(folder, images):
     return write_manifest(folder, [writer.close()], "recipe")
 
 
+PIPELINE = {
+    "toy_train": {
+        "params": ["toy.train"],
+        "outs": ["models/toy", "fingerprints/toy/train.json", "fingerprints/toy/train/${item}.json"],
+    },
+    "toy_test": {
+        "deps": ["models/toy"],
+        "outs": ["fingerprints/toy/test.json"],
+        "metrics": ["metrics/toy/test.json", "metrics/toy/other.json"],
+    },
+}
+
+
 class Project:
     """A project in a temporary folder, with one system `toy` and the size `mini`."""
 
@@ -61,6 +74,7 @@ class Project:
             folder.mkdir()
         self.write_yaml("mini/params.yaml", {"toy": {"train": {"rate": 0.1, "seed": 0, "workers": 2}}})
         self.write_yaml("claims/mini_params.yaml", {"toy": {"train": {"rate": 0.1}}})
+        self.write_yaml("mini/dvc.yaml", {"stages": PIPELINE})
         self.set_claims(claim_row())
         self.set_metric(0.51)
         self.set_fingerprint("toy/test")

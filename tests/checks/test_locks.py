@@ -14,7 +14,7 @@ pandas==1.3.3 scikit-image==0.18.3 scikit-learn==1.0 pillow==8.3.2 selectivesear
 CUDA_BUILD = {
     "cuda101": {"torch", "torchvision", "faiss-gpu"},
     "cuda118": {"torch", "torchvision", "faiss-cpu", "triton", "cmake", "lit"},
-    "cpu": {"torch", "triton", "cuda-bindings", "cuda-pathfinder", "cuda-toolkit"},
+    "cpu": {"torch", "torchvision", "triton", "cuda-bindings", "cuda-pathfinder", "cuda-toolkit"},
 }
 FAKE_UV = """#!/bin/sh
 echo "UV_DEFAULT_INDEX=$UV_DEFAULT_INDEX UV_EXTRA_INDEX_URL=$UV_EXTRA_INDEX_URL" "$@" >> "{log}"

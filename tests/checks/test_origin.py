@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 
+from checks.lineage import lineage
 from checks.origin import origin, read_fingerprint, this_machine
 from encore.runtime import fingerprint
 from encore.runtime.refusal import Refusal
@@ -22,11 +23,12 @@ def test_a_container_counts_as_its_host(monkeypatch):
     assert this_machine() != own
 
 
-def test_one_stage_from_elsewhere_makes_the_whole_system_cached(project):
+def test_one_stage_behind_a_number_from_elsewhere_makes_it_cached(project):
+    behind = lineage(project.mini, "metrics/toy/test.json")
     project.set_fingerprint("other/train", machine="0" * 12)
-    assert origin(project.mini, "metrics/toy/test.json") == "run here"
-    project.set_fingerprint("toy/deep/train", machine="0" * 12)
-    assert origin(project.mini, "metrics/toy/test.json") == "cached from 000000000000, 2026-01-02"
+    assert origin(project.mini, "metrics/toy/test.json", behind) == "run here"
+    project.set_fingerprint("toy/train/deep", machine="0" * 12)
+    assert origin(project.mini, "metrics/toy/test.json", behind) == "cached from 000000000000, 2026-01-02"
 
 
 @pytest.mark.parametrize("text", ["{", "[]", '{"machine": "a"}', '{"machine": 3, "finished": "x"}'])

@@ -33,14 +33,13 @@ def test_freeze_then_compare(project, capsys):
 
 
 def test_what_a_stage_ran_with_counts_not_only_what_the_file_says_now(project):
-    write_json(
-        project.mini / "fingerprints/toy/train/a.json",
-        {"stage": "train", "parameters": {"rate": 0.3, "size": [1, 2]}},
-    )
-    stated = {"train": {"rate": 0.3, "size": [1, 2], "workers": 4}}
-    assert keys_run_otherwise(project.mini, "toy", stated) == []
-    stated["train"]["rate"] = 0.4
-    assert keys_run_otherwise(project.mini, "toy", stated) == ["toy.train.rate as run"]
+    record = project.mini / "fingerprints/toy/train/a.json"
+    ran = {"rate": 0.3, "size": [1, 2]}
+    write_json(record, {"system": "toy", "stage": "train", "parameters": ran})
+    stated = {"toy": {"train": {"rate": 0.3, "size": [1, 2], "workers": 4}}}
+    assert keys_run_otherwise([record], stated) == []
+    stated["toy"]["train"]["rate"] = 0.4
+    assert keys_run_otherwise([record], stated) == ["toy.train.rate as run"]
 
 
 def test_freezing_a_system_without_parameters_is_refused(project, capsys):

@@ -1,0 +1,78 @@
+"""What a number rests on: the stages of dvc.yaml that lead to its metric file, of any system."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from checks.yaml_file import read_yaml
+from encore.runtime.refusal import Refusal
+
+ITEM = re.compile(r"\$\{item[^}]*\}")
+SOME_ITEM = "item"
+
+
+@dataclass(frozen=True)
+class Lineage:
+    """The stages behind one metric file: their names, parameter sections and fingerprints (glob patterns)."""
+
+    stages: tuple[str, ...]
+    sections: tuple[str, ...]
+    fingerprints: tuple[str, ...]
+
+    def fingerprint_files(self, folder):
+        """The fingerprints that are there, sorted."""
+        return sorted({path for pattern in self.fingerprints for path in Path(folder).glob(pattern)})
+
+
+def lineage(folder, metric_file):
+    """The Lineage of a metric file of the size in `folder`; raises Refusal when no stage writes the file."""
+    path = Path(folder) / "dvc.yaml"
+    value = read_yaml(path, "no such file: a size is the folder of a dvc.yaml")
+    if not isinstance(value, dict) or not isinstance(value.get("stages"), dict):
+        raise Refusal(f"{path}: expected a mapping with stages")
+    stages = value["stages"]
+    found, waiting = [], _producers(stages, metric_file)
+    if not waiting:
+        raise Refusal(
+            f"{path}: no stage writes {metric_file}: correct the claim, or add the metric to its stage"
+        )
+    while waiting:
+        name = waiting.pop()
+        if name not in found:
+            found.append(name)
+            for dependency in _paths(stages[name].get("deps", [])):
+                waiting.extend(_producers(stages, dependency))
+    sections = {key for name in found for key in _paths(stages[name].get("params", []))}
+    written = [path for name in found for path in _written(stages[name]) if path.startswith("fingerprints/")]
+    return Lineage(
+        tuple(sorted(found)), tuple(sorted(sections)), tuple(sorted(ITEM.sub("*", path) for path in written))
+    )
+
+
+def _producers(stages, wanted):
+    """The stages one of whose outputs is `wanted`, holds it or lies in it."""
+    return [name for name, body in stages.items() if any(_meet(path, wanted) for path in _written(body))]
+
+
+def _meet(one, other):
+    """Whether one path, with items of a matrix in it, can be the other or a folder above or below it."""
+    return all(
+        _fits(a, b) or _fits(b, a) for a, b in zip(one.split("/"), other.rstrip("/").split("/"), strict=False)
+    )
+
+
+def _fits(pattern, name):
+    """Whether a part of a path with items can be that part, whose own items stand for themselves."""
+    parts = map(re.escape, ITEM.split(pattern))
+    return re.fullmatch(".+".join(parts), ITEM.sub(SOME_ITEM, name)) is not None
+
+
+def _written(body):
+    return [path for kind in ("outs", "metrics", "plots") for path in _paths(body.get(kind, []))]
+
+
+def _paths(entries):
+    """The paths of a list whose entries are texts or mappings from path to options."""
+    return [next(iter(entry)) if isinstance(entry, dict) else entry for entry in entries]

@@ -1,0 +1,72 @@
+"""What a number rests on, on a fabricated pipeline and on the project's own."""
+
+from __future__ import annotations
+
+import pytest
+import yaml
+
+from checks.lineage import lineage
+from checks.size import PROJECT
+from encore.runtime.refusal import Refusal
+
+PIPELINE = {
+    "inputs": {"cmd": "x", "outs": [{"inputs": {"cache": False}}]},
+    "a_make": {"deps": ["inputs/photos.json", "code.py"], "params": ["a.make"], "outs": ["data/a"]},
+    "b_train": {
+        "matrix": {"size": [1, 2]},
+        "deps": ["data/a/part", "inputs/photos.json"],
+        "params": ["b.train", "b.network"],
+        "outs": ["models/${item.size}/w", {"fingerprints/b/train/${item.size}.json": {"cache": False}}],
+        "metrics": [{"metrics/b/train/${item.size}.json": {"cache": False}}],
+    },
+    "b_test": {
+        "deps": ["models"],
+        "params": ["b.test"],
+        "metrics": [{"metrics/b/test.json": {"cache": False}}],
+    },
+    "c_other": {"deps": ["data/a"], "params": ["c"], "metrics": ["metrics/c/other.json"]},
+}
+
+
+@pytest.fixture
+def folder(tmp_path):
+    (tmp_path / "dvc.yaml").write_text(yaml.safe_dump({"stages": PIPELINE}))
+    return tmp_path
+
+
+def test_every_stage_on_the_way_is_found_through_folders_and_matrix_items(folder):
+    behind = lineage(folder, "metrics/b/test.json")
+    assert behind.stages == ("a_make", "b_test", "b_train", "inputs")
+    assert behind.sections == ("a.make", "b.network", "b.test", "b.train")
+    assert behind.fingerprints == ("fingerprints/b/train/*.json",)
+
+
+def test_an_item_s_metric_has_its_stage(folder):
+    assert lineage(folder, "metrics/b/train/2.json").stages == ("a_make", "b_train", "inputs")
+    assert lineage(folder, "metrics/c/other.json").stages == ("a_make", "c_other", "inputs")
+
+
+def test_only_fingerprints_of_the_lineage_are_listed(folder):
+    for name in ("b/train/1", "b/train/2", "c/other"):
+        path = folder / f"fingerprints/{name}.json"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("{}")
+    found = lineage(folder, "metrics/b/test.json").fingerprint_files(folder)
+    assert [path.name for path in found] == ["1.json", "2.json"]
+
+
+def test_a_metric_that_no_stage_writes_is_refused(folder):
+    with pytest.raises(Refusal, match="no stage writes metrics/b/train/deeper/1.json"):
+        lineage(folder, "metrics/b/train/deeper/1.json")
+
+
+def test_a_folder_without_a_pipeline_is_refused(tmp_path):
+    with pytest.raises(Refusal, match="dvc.yaml"):
+        lineage(tmp_path, "metrics/b/test.json")
+
+
+def test_the_track_2_metric_rests_on_training_but_not_on_what_another_system_trains():
+    behind = lineage(PROJECT, "metrics/isc_track2/test/trained.json")
+    assert {"isc_track2_train", "isc_track2_generate", "inputs"} <= set(behind.stages)
+    assert {"isc_track2.network", "isc_track2.train"} <= set(behind.sections)
+    assert not [name for name in behind.stages if name.startswith("isc_track1")]
