@@ -1,7 +1,8 @@
-"""Line figures as inline SVG that take their colours and font from the page, equal bytes for equal data."""
+"""Figures as inline SVG that take their colours and font from the page, equal bytes for equal data."""
 
 from __future__ import annotations
 
+import contextlib
 import io
 import re
 from dataclasses import dataclass
@@ -28,6 +29,46 @@ def line_figure(name, title, series, x_label, y_label, *, unit_square=False, siz
 
     `unit_square`: both axes run from 0 to 1. Long series are thinned to 600 points, first and last kept.
     """
+    with _drawing(name, size) as (figure, axes):
+        for line, colour in zip(series, SERIES, strict=False):
+            axes.plot(_thinned(line.x), _thinned(line.y), color=colour, linewidth=1.6, label=line.label)
+        axes.set_xlabel(x_label)
+        axes.set_ylabel(y_label)
+        axes.grid(True)
+        if unit_square:
+            axes.set(xlim=(0, 1.01), ylim=(0, 1.02))
+        if len(series) > 1:
+            axes.legend(frameon=False, loc="upper right")
+        return _inline(_save(figure), name, title)
+
+
+def bar_figure(name, title, labels, values, x_label, size=(5.2, 3.0)):
+    """An `<svg>` element with one horizontal bar for each of `labels`, from the top, its value beside it."""
+    with _drawing(name, size) as (figure, axes):
+        bars = axes.barh(range(len(values)), values, color=SERIES[0], height=0.7)
+        axes.bar_label(bars, [f"{value:.3f}" for value in values], padding=3, color=INK)
+        axes.set_yticks(range(len(values)), labels)
+        axes.invert_yaxis()
+        axes.set_xlim(0, max(values) * 1.15 or 1.0)
+        axes.set_xlabel(x_label)
+        return _inline(_save(figure), name, title)
+
+
+def histogram_figure(name, title, values, x_label, y_label, size=(5.2, 2.2)):
+    """An `<svg>` element with the histogram of `values` in 30 equal bins (drawn as a stepped line)."""
+    low, high = min(values), max(values)
+    width = (high - low) / 30 or 1.0
+    counts = [0] * 30
+    for value in values:
+        counts[min(29, int((value - low) / width))] += 1
+    x = [low + width * ((i + 1) // 2) for i in range(60)]
+    y = [float(counts[i // 2]) for i in range(60)]
+    return line_figure(name, title, [Series("", x, y)], x_label, y_label, size=size)
+
+
+@contextlib.contextmanager
+def _drawing(name, size):
+    """(figure, axes) in the page's style; `name` makes the ids of the SVG the same in every run."""
     import matplotlib
     from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure
@@ -52,29 +93,7 @@ def line_figure(name, title, series, x_label, y_label, *, unit_square=False, siz
     with matplotlib.rc_context(style):
         figure = Figure(figsize=size, layout="constrained")
         FigureCanvasSVG(figure)
-        axes = figure.add_subplot()
-        for line, colour in zip(series, SERIES, strict=False):
-            axes.plot(_thinned(line.x), _thinned(line.y), color=colour, linewidth=1.6, label=line.label)
-        axes.set_xlabel(x_label)
-        axes.set_ylabel(y_label)
-        axes.grid(True)
-        if unit_square:
-            axes.set(xlim=(0, 1.01), ylim=(0, 1.02))
-        if len(series) > 1:
-            axes.legend(frameon=False, loc="upper right")
-        return _inline(_save(figure), name, title)
-
-
-def histogram_figure(name, title, values, x_label, y_label, size=(5.2, 2.2)):
-    """An `<svg>` element with the histogram of `values` in 30 equal bins (drawn as a stepped line)."""
-    low, high = min(values), max(values)
-    width = (high - low) / 30 or 1.0
-    counts = [0] * 30
-    for value in values:
-        counts[min(29, int((value - low) / width))] += 1
-    x = [low + width * ((i + 1) // 2) for i in range(60)]
-    y = [float(counts[i // 2]) for i in range(60)]
-    return line_figure(name, title, [Series("", x, y)], x_label, y_label, size=size)
+        yield figure, figure.add_subplot()
 
 
 def _thinned(values):

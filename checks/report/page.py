@@ -13,6 +13,7 @@ from checks.report.copies import copy_strips
 from checks.report.curves import precision_recall, training_curves
 from checks.report.environments import RUN_KEYS, environments
 from checks.report.ingredients import Missing, need
+from checks.report.ladder import ladder
 from checks.report.matches import gallery
 from checks.report.photographs import photographs, splits
 from checks.verdict import BETTER, BLOCKED, DEVIATES, NOT_ATTEMPTED, REPRODUCED, VERIFIED
@@ -71,6 +72,7 @@ def ingredients(size):
         "verdicts": lambda: read_verdicts(folder),
         "training": lambda: list(map(Markup, training_curves(folder))),
         "precision_recall": lambda: Markup(precision_recall(folder)),
+        "ladder": lambda: Markup(ladder(folder)),
         "copies": lambda: copy_strips(folder),
         "matches": lambda: gallery(folder),
         "photographs": lambda: photographs(folder),

@@ -49,6 +49,7 @@ def mini(project):
     project.write("mini/data/isc_queries/ground_truth.csv", "query_id,reference_id\nQ0,R0\nQ1,R5\nQ2,\n")
     rows = ["Q0,R0,-0.1\nQ0,R1,-0.9\nQ2,R3,-0.8\n"] + [f"Q1,R{i},-0.{i + 2}\n" for i in range(6)]
     project.write("mini/predictions/isc_track2/trained.csv", "query_id,reference_id,score\n" + "".join(rows))
+    project.write("mini/plots/isc_track1/ladder.csv", "step,micro_ap\nsingle_model,0.2\nwith_parts,0.3\n")
     project.write("mini/plots/isc_track2/loss.csv", "step,loss,triplet\n0,9,1\n10,5,\n20,4,0.5\n")
     for model in ("trained", "untrained"):
         project.write(
@@ -112,7 +113,7 @@ def test_the_page_is_self_contained_well_formed_and_described(mini):
     assert all(address.startswith(("data:image/", "#")) for address in page.addresses)
     assert {address[1:] for address in page.addresses if address[0] == "#"} <= set(page.ids)
     assert not re.search(r"url\((?!#)|@import|<script|<link", text)
-    assert page.headings[0] == "h1" and page.headings.count("h1") == 1 and page.headings.count("h2") == 8
+    assert page.headings[0] == "h1" and page.headings.count("h1") == 1 and page.headings.count("h2") == 9
     assert "prefers-color-scheme: dark" in text and 'name="viewport"' in text
     assert "reproduced" in text and "1 of 1 gating claims hold." in text and 'class="note"' not in text
     assert "&lt;a&gt;.png" in text and "A &amp; B" in text
@@ -129,6 +130,7 @@ def test_equal_files_give_equal_bytes(mini):
         ("report/verdicts.json", "report/verdicts.json is missing"),
         ("plots/isc_track2/loss.csv", "loss.csv is missing"),
         ("plots/isc_track2/precision_recall", "precision_recall is missing"),
+        ("plots/isc_track1/ladder.csv", "ladder.csv is missing"),
         ("data/isc_100k_256/manifest.json", "data/isc_100k_256/manifest.json is missing"),
         ("data/isc_queries/manifest.json", "data/isc_queries/manifest.json is missing"),
         ("photos.tar", "photos.tar is missing"),
@@ -147,7 +149,7 @@ def test_an_empty_size_still_has_a_page(project):
     for path in project.mini.rglob("*.json"):
         path.unlink()
     found = ingredients(project.size())
-    assert len(found["notes"]) == 7 and found["summary"][0] == "open"
+    assert len(found["notes"]) == 8 and found["summary"][0] == "open"
     assert Page(write_report(project.size()).read_text(encoding="utf-8")).open == []
 
 
