@@ -13,12 +13,19 @@ _worker = None
 _PR_SET_PDEATHSIG = 1
 
 
-def _start(make_worker, parent):
-    global _worker
-    # A killed run must not leave workers behind: they would hold its lock and go on writing.
+def end_with_parent(parent):
+    """End this process when its `parent` (a process id) ends.
+
+    A killed run must not leave workers behind: they would hold its lock and go on writing.
+    """
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:
         os._exit(1)
+
+
+def _start(make_worker, parent):
+    global _worker
+    end_with_parent(parent)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     _worker = make_worker()
 
