@@ -1,4 +1,4 @@
-"""The further processes of a run on one machine, where no launcher (torchrun, a job scheduler) starts them."""
+"""The further processes of a run on one machine, where no launcher such as torchrun starts them."""
 
 from __future__ import annotations
 
