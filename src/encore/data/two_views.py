@@ -5,8 +5,14 @@ from __future__ import annotations
 import math
 import random
 from dataclasses import dataclass
+from typing import Tuple
 
 from PIL import Image, ImageEnhance, ImageFilter, ImageOps
+
+from encore.data.augment.colour import ColorJitter, around_one, around_zero, grayscale
+from encore.data.augment.crop import RandomResizedCrop
+from encore.data.augment.draws import Draws
+from encore.data.augment.gates import RandomApply, RandomBelow
 
 
 @dataclass(frozen=True)
@@ -35,8 +41,67 @@ class View:
 
 
 def published_views(size=224):
-    """The two views of the published recipe: always blurred; blurred in 10 % and solarised in 20 %."""
+    """The two views of Barlow Twins: always blurred; blurred in 10 % and solarised in 20 %."""
     return View(size), View(size, blur=0.1, solarise=0.2)
+
+
+@dataclass(frozen=True)
+class Momentum2View:
+    """One view of Momentum²-Teacher: (PIL RGB image, seed) -> PIL RGB image of size x size.
+
+    The steps, their order and their draws are those of torchvision 0.8.2: bilinear crop, jitter, blur, grey,
+    flip, solarise (spec isc-track1-training 2.2). Two differences from `View` beside the order: the crop is
+    bilinear, and where no drawn box fits it is the largest centred one with an allowed ratio.
+    """
+
+    size: int = 224
+    least_area: float = 0.08
+    """Least share of the area that a crop keeps."""
+    jitter: float = 0.8
+    """Probability of the colour jitter."""
+    strengths: Tuple[float, float, float, float] = (0.4, 0.4, 0.2, 0.1)
+    """Of brightness, contrast, saturation and hue."""
+    blur: float = 1.0
+    """Probability of a Gaussian blur."""
+    radii: Tuple[float, float] = (0.1, 2.0)
+    """Least and largest radius of the blur in pixels."""
+    grey: float = 0.2
+    flip: float = 0.5
+    solarise: float = 0.0
+    """Probability of inverting all values from `threshold` on; 0: no such step, so nothing is drawn for
+    it."""
+    threshold: int = 128
+
+    def __call__(self, image, seed):
+        draws = Draws(seed)
+        image = RandomResizedCrop(self.size, (self.least_area, 1.0))(image, draws)
+        for gate in self.gates():
+            image, _ = gate(image, draws)
+        return image
+
+    def gates(self):
+        """The steps after the crop with their gates."""
+        brightness, contrast, saturation, hue = self.strengths
+        ranges = [around_one(strength) for strength in (brightness, contrast, saturation)]
+        gates = [
+            RandomApply(self.jitter, ColorJitter(*ranges, hue=around_zero(hue))),
+            RandomApply(self.blur, self._blurred),
+            RandomBelow(self.grey, lambda image, draws: grayscale(image)),
+            RandomBelow(self.flip, lambda image, draws: ImageOps.mirror(image)),
+        ]
+        if self.solarise:
+            gates.append(
+                RandomApply(self.solarise, lambda image, draws: ImageOps.solarize(image, self.threshold))
+            )
+        return gates
+
+    def _blurred(self, image, draws):
+        return image.filter(ImageFilter.GaussianBlur(draws.uniform(*self.radii)))
+
+
+def momentum2_views(size=224):
+    """The two views of Momentum²-Teacher: always blurred; blurred in 10 % and solarised in 20 %."""
+    return Momentum2View(size), Momentum2View(size, blur=0.1, solarise=0.2)
 
 
 def _resized_crop(image, size, rng):

@@ -35,6 +35,8 @@ class IscShape:
     """Output of the wide head."""
     matrix: Optional[int] = 256
     """Output of the matrix head, the Track 2 descriptor; None: no such head (Track 1)."""
+    ibn: bool = False
+    """Whether the backbone is IBN-a (ResNet-50-IBN-a of Track 1)."""
 
     @property
     def features(self):
@@ -85,7 +87,7 @@ class IscNetwork(nn.Module):
         self.shape = shape
         self.classes = classes
         self.blocks = tuple(blocks) if classes is not None else ()
-        backbone = ResNet(shape.layers, shape.width, last_stride=1, classes=None)
+        backbone = ResNet(shape.layers, shape.width, last_stride=1, classes=None, ibn=shape.ibn)
         wave_block = WaveBlock()
         self.base = nn.Sequential(
             # published order: maxpool before relu

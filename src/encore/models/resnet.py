@@ -2,24 +2,29 @@
 
 import torch.nn as nn
 
+from encore.models.instance_batch_norm import InstanceBatchNorm
+
 RESNET50_LAYERS = (3, 4, 6, 3)
 RESNET101_LAYERS = (3, 4, 23, 3)
 RESNET152_LAYERS = (3, 8, 36, 3)
 
 
 class Bottleneck(nn.Module):
-    """1x1, 3x3 (carries the stride) and 1x1 convolution around a shortcut (He et al. 2016, section 4.1)."""
+    """1x1, 3x3 (carries the stride) and 1x1 convolution around a shortcut (He et al. 2016, section 4.1).
+
+    norm: channels -> a normalisation. ibn: whether the first one is half an instance norm.
+    """
 
     expansion = 4
 
-    def __init__(self, channels_in, channels, stride=1, downsample=None):
+    def __init__(self, channels_in, channels, stride=1, downsample=None, norm=nn.BatchNorm2d, ibn=False):
         super().__init__()
         self.conv1 = nn.Conv2d(channels_in, channels, 1, bias=False)
-        self.bn1 = nn.BatchNorm2d(channels)
+        self.bn1 = InstanceBatchNorm(channels, norm) if ibn else norm(channels)
         self.conv2 = nn.Conv2d(channels, channels, 3, stride=stride, padding=1, bias=False)
-        self.bn2 = nn.BatchNorm2d(channels)
+        self.bn2 = norm(channels)
         self.conv3 = nn.Conv2d(channels, channels * self.expansion, 1, bias=False)
-        self.bn3 = nn.BatchNorm2d(channels * self.expansion)
+        self.bn3 = norm(channels * self.expansion)
         self.relu = nn.ReLU(inplace=True)
         self.downsample = downsample
 
@@ -32,15 +37,16 @@ class Bottleneck(nn.Module):
         return self.relu(x)
 
 
-def _stage(channels_in, channels, blocks, stride):
+def _stage(channels_in, channels, blocks, stride, norm, ibn=False):
     channels_out = channels * Bottleneck.expansion
     downsample = None
     if stride != 1 or channels_in != channels_out:
         downsample = nn.Sequential(
-            nn.Conv2d(channels_in, channels_out, 1, stride=stride, bias=False), nn.BatchNorm2d(channels_out)
+            nn.Conv2d(channels_in, channels_out, 1, stride=stride, bias=False), norm(channels_out)
         )
-    first = Bottleneck(channels_in, channels, stride, downsample)
-    return nn.Sequential(first, *[Bottleneck(channels_out, channels) for _ in range(blocks - 1)])
+    first = Bottleneck(channels_in, channels, stride, downsample, norm, ibn)
+    others = [Bottleneck(channels_out, channels, norm=norm, ibn=ibn) for _ in range(blocks - 1)]
+    return nn.Sequential(first, *others)
 
 
 class ResNet(nn.Module):
@@ -49,21 +55,30 @@ class ResNet(nn.Module):
 
     layers: blocks of the four stages. width: channels after the first convolution (64 in ResNet-50), so that
     a narrow network is a value. last_stride: stride of the first block of layer4 (2; the ISC 2021 recipe uses
-    1).
+    1). ibn: IBN-a, that is, the first normalisation of each block of layer1 to layer3 is an
+    InstanceBatchNorm. norm: channels -> the normalisation everywhere else.
     """
 
-    def __init__(self, layers=RESNET50_LAYERS, width=64, last_stride=2, classes=1000):
+    def __init__(
+        self,
+        layers=RESNET50_LAYERS,
+        width=64,
+        last_stride=2,
+        classes=1000,
+        ibn=False,
+        norm=nn.BatchNorm2d,
+    ):
         super().__init__()
         expansion = Bottleneck.expansion
         self.features = 8 * width * expansion
         self.conv1 = nn.Conv2d(3, width, 7, stride=2, padding=3, bias=False)
-        self.bn1 = nn.BatchNorm2d(width)
+        self.bn1 = norm(width)
         self.relu = nn.ReLU(inplace=True)
         self.maxpool = nn.MaxPool2d(3, stride=2, padding=1)
-        self.layer1 = _stage(width, width, layers[0], 1)
-        self.layer2 = _stage(width * expansion, 2 * width, layers[1], 2)
-        self.layer3 = _stage(2 * width * expansion, 4 * width, layers[2], 2)
-        self.layer4 = _stage(4 * width * expansion, 8 * width, layers[3], last_stride)
+        self.layer1 = _stage(width, width, layers[0], 1, norm, ibn)
+        self.layer2 = _stage(width * expansion, 2 * width, layers[1], 2, norm, ibn)
+        self.layer3 = _stage(2 * width * expansion, 4 * width, layers[2], 2, norm, ibn)
+        self.layer4 = _stage(4 * width * expansion, 8 * width, layers[3], last_stride, norm)
         self.avgpool = nn.AdaptiveAvgPool2d((1, 1))
         self.fc = None if classes is None else nn.Linear(self.features, classes)
         self._initialise()

@@ -1,7 +1,8 @@
-"""Loading torch files without ever running code from them."""
+"""Loading torch files, and pickles of tensors, without ever running code from them."""
 
 from __future__ import annotations
 
+import io
 import os
 import pickle
 import re
@@ -12,6 +13,8 @@ from encore.runtime.refusal import Refusal
 ZIP_START = b"PK\x03\x04"
 LEGACY_START = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
 """Pickled magic number at the head of files from before torch 1.6."""
+PICKLE_STARTS = (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
+"""Heads of a plain pickle, one a protocol; files from before torch 1.6 share the first."""
 
 ALLOWED = {
     "collections": ("OrderedDict", "Counter"),
@@ -42,12 +45,21 @@ ALLOWED = {
     "torch._utils": ("_rebuild_tensor", "_rebuild_tensor_v2", "_rebuild_parameter"),
     "numpy": ("dtype", "ndarray"),
     "numpy.core.multiarray": ("scalar", "_reconstruct"),
-    "numpy.core._multiarray_umath": ("scalar",),
     "_codecs": ("encode",),
 }
 """Globals that a file of tensors, numbers and plain containers needs; none of them runs what it is given."""
 
-_NUMPY_HOMES = ("numpy.core.multiarray", "numpy.core._multiarray_umath", "numpy._core.multiarray")
+STORAGE_IN_A_PICKLE = ("torch.storage", "_load_from_bytes")
+"""What a plain pickle asks for to read a tensor's numbers, a torch file inside the pickle; torch's function
+loads anything, and is never called."""
+
+_NUMPY_HOMES = (
+    "numpy.core.multiarray",
+    "numpy.core._multiarray_umath",
+    "numpy._core.multiarray",
+    "numpy._core._multiarray_umath",
+)
+"""Where versions of numpy say that `scalar` and `_reconstruct` live."""
 
 
 class _ForbiddenGlobal(Exception):
@@ -56,10 +68,30 @@ class _ForbiddenGlobal(Exception):
 
 class _RestrictedUnpickler(pickle.Unpickler):
     def find_class(self, module, name):
-        module = module.replace("numpy._core", "numpy.core")  # the name that numpy 2 writes
+        if module in _NUMPY_HOMES:
+            module = "numpy.core.multiarray"  # the one home that all versions can import
         if name not in ALLOWED.get(module, ()):
             raise _ForbiddenGlobal("%s.%s" % (module, name))
         return super().find_class(module, name)
+
+
+class _PlainUnpickler(_RestrictedUnpickler):
+    """Reads a plain pickle: also the torch files inside it, which may hold one storage each and no further
+    pickles."""
+
+    def find_class(self, module, name):
+        if (module, name) == STORAGE_IN_A_PICKLE:
+            return _load_storage
+        return super().find_class(module, name)
+
+
+def _load_storage(data):
+    import torch
+
+    storage = _load_torch(io.BytesIO(data), "cpu")
+    if not torch.is_storage(storage):
+        raise pickle.UnpicklingError("expected the numbers of a tensor, found %s" % type(storage).__name__)
+    return storage
 
 
 class _RestrictedPickle:
@@ -74,26 +106,35 @@ class _RestrictedPickle:
 
 
 def safe_load(path, map_location="cpu"):
-    """Load a file that torch.save wrote (zip or older form) -> its content, tensors on `map_location`.
+    """Load a file that torch.save wrote (zip or older form), or a plain pickle -> its content, tensors on
+    `map_location` (those of a plain pickle on the CPU).
 
-    Holds tensors, numbers (numpy scalars too), strings and plain containers only. Refusal, naming the file,
-    for one that is missing, truncated or no torch file, and naming the global for one that asks for any other
-    code.
+    Holds tensors, numbers (numpy scalars and arrays too), strings and plain containers only. Refusal, naming
+    the file, for one that is missing, truncated or neither of both, and naming the global for one that asks
+    for any other code.
     """
-    import torch
-
     path = os.fspath(path)
-    _check_form(path)
+    plain = _check_form(path)
     try:
-        if hasattr(torch.serialization, "safe_globals"):
-            with torch.serialization.safe_globals(_numpy_globals()):
-                return torch.load(path, map_location=map_location, weights_only=True)
-        return torch.load(path, map_location=map_location, pickle_module=_RestrictedPickle)
+        if not plain:
+            return _load_torch(path, map_location)
+        with open(path, "rb") as file:
+            return _PlainUnpickler(file).load()
     except Exception as error:  # a damaged file can fail in any way; each becomes a refusal with its cause
         raise _refusal(path, error) from error
 
 
+def _load_torch(file, map_location):
+    import torch
+
+    if hasattr(torch.serialization, "safe_globals"):
+        with torch.serialization.safe_globals(_numpy_globals()):
+            return torch.load(file, map_location=map_location, weights_only=True)
+    return torch.load(file, map_location=map_location, pickle_module=_RestrictedPickle)
+
+
 def _check_form(path):
+    """Whether the file at `path` is a plain pickle; Refusal where it cannot be loaded at all."""
     if not os.path.isfile(path):
         raise Refusal("expected a torch file at %s, found none: check the path or make it first" % path)
     with open(path, "rb") as file:
@@ -111,11 +152,15 @@ def _check_form(path):
             raise Refusal(
                 "%s is a TorchScript program, expected plain tensors: save the state dict instead" % path
             )
-    elif start != LEGACY_START:
-        raise Refusal(
-            "%s is not a file that torch.save wrote (%d bytes): copy or download it again, or "
-            "remove it" % (path, os.path.getsize(path))
-        )
+        return False
+    if start == LEGACY_START:
+        return False
+    if start.startswith(PICKLE_STARTS):
+        return True
+    raise Refusal(
+        "%s is not a file that torch.save wrote (%d bytes), nor a pickle: copy or download it again, or "
+        "remove it" % (path, os.path.getsize(path))
+    )
 
 
 def _numpy_globals():

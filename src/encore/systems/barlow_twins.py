@@ -9,18 +9,17 @@ backbone for a small run, in one process.
 
 from __future__ import annotations
 
+import functools
 import random
 from dataclasses import dataclass
 from typing import NamedTuple, Tuple
 
-import numpy as np
 import torch
 import torch.nn as nn
-from torch.utils.data import DataLoader, Dataset
 
-from encore.data.images import RejectedImage, decode_image
 from encore.data.training_transform import normalised
 from encore.data.two_views import published_views
+from encore.data.view_batches import TwoViewBatches, permutation
 from encore.losses.barlow_twins import barlow_twins
 from encore.models.resnet import RESNET50_LAYERS, ResNet
 from encore.runtime.numerics import exact
@@ -88,45 +87,31 @@ def projector(features, widths):
     return nn.Sequential(*layers, nn.Linear(widths[-2], widths[-1], bias=False))
 
 
-class TwoViews(Dataset):
-    """Item (epoch, step) -> two uint8 batches (batch, 3, size, size); an epoch is a permutation of the
-    source."""
+class _SeededView:
+    """A view that takes its seed instead of a generator."""
 
-    def __init__(self, source, recipe):
-        self.source, self.recipe = source, recipe
-        self.iterations = len(source) // recipe.batch
-        if self.iterations == 0:
-            raise Refusal(
-                "pre-training needs one batch of %d images at least, found %d: lower "
-                "pretraining.batch" % (recipe.batch, len(source))
-            )
+    def __init__(self, view):
+        self.view = view
 
-    def __getitem__(self, address):
-        epoch, step = address
-        recipe = self.recipe
-        order = np.random.RandomState(derive_seed(recipe.seed, SYSTEM, "order", epoch) % 2**32)
-        chosen = order.permutation(len(self.source))[step * recipe.batch : (step + 1) * recipe.batch]
-        views = [[], []]
-        for row, item in enumerate(chosen):
-            image = self._image(int(item))
-            for number, view in enumerate(published_views(recipe.size)):
-                rng = random.Random(derive_seed(recipe.seed, SYSTEM, "view", epoch, step, row, number))
-                views[number].append(np.asarray(view(image, rng)).transpose(2, 0, 1))
-        return [torch.from_numpy(np.stack(pictures)) for pictures in views]
+    def __call__(self, image, seed):
+        return self.view(image, random.Random(seed))
 
-    def _image(self, item):
-        try:
-            return decode_image(self.source.read(item)).convert("RGB")
-        except RejectedImage as rejected:
-            raise Refusal(
-                "pre-training image %s cannot be read (%s): leave it out"
-                % (self.source.names[item], rejected.reason)
-            ) from rejected
 
-    def batches(self, epoch, first, workers):
-        """Iterate over the batches of an epoch from step `first` on."""
-        addresses = [(epoch, step) for step in range(first, self.iterations)]
-        return DataLoader(self, batch_size=None, sampler=addresses, num_workers=workers)
+def two_views(source, recipe):
+    """The batches of a run: an epoch is a permutation of the source; Refusal for less than a batch."""
+    iterations = len(source) // recipe.batch
+    if iterations == 0:
+        raise Refusal(
+            "pre-training needs one batch of %d images at least, found %d: lower "
+            "pretraining.batch" % (recipe.batch, len(source))
+        )
+    rows = functools.partial(_rows, recipe, len(source))
+    views = [_SeededView(view) for view in published_views(recipe.size)]
+    return TwoViewBatches(source, views, rows, iterations, recipe.seed, SYSTEM)
+
+
+def _rows(recipe, count, epoch, step):
+    return permutation(recipe.seed, SYSTEM, epoch, count)[step * recipe.batch : (step + 1) * recipe.batch]
 
 
 @exact()
@@ -137,7 +122,7 @@ def pretrain(recipe: PretrainingRecipe, source, path, device=None):
     Raises Refusal for images and values that do not fit, and for a loss that is not finite.
     """
     device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-    views = TwoViews(source, recipe)
+    views = two_views(source, recipe)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive_seed(recipe.seed, SYSTEM, "initial weights"))
         backbone = ResNet(recipe.layers, recipe.width, classes=None).to(device).train()

@@ -103,6 +103,14 @@ def drop_work(folder, but=None):
             os.unlink(os.path.join(folder, name))
 
 
+def drop_epochs(folder, before):
+    """Remove the checkpoints after the epochs before `before`."""
+    for name in os.listdir(folder):
+        epoch = EPOCH_NAME.fullmatch(name)
+        if epoch and int(epoch.group(1)) < before:
+            os.unlink(os.path.join(folder, name))
+
+
 def load_exactly(network, state, source):
     """Load `state` into `network`; Refusal naming missing, unknown and misshaped keys. Classifier blocks that
     another process carries are passed over."""
@@ -156,7 +164,8 @@ def shape_of(state, source):
         hidden, embedding = (len(state["projector_feat_bn.0.%d.weight" % place]) for place in (0, 3))
         matrix = state.get("matrix_feat_bn.0.2.weight")
         width = len(state["base.0.weight"])
-        return IscShape(layers, width, hidden, embedding, None if matrix is None else len(matrix))
+        ibn = any(".bn1.IN." in key for key in state)
+        return IscShape(layers, width, hidden, embedding, None if matrix is None else len(matrix), ibn)
     except (KeyError, ValueError, IndexError, TypeError) as error:
         raise Refusal(
             "%s does not hold the network's weights, expected keys such as base.0.weight and "

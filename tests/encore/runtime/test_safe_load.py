@@ -1,6 +1,8 @@
 """Loading refuses to run code and names what is broken."""
 
+import io
 import os
+import pickle
 from collections import OrderedDict
 
 import numpy as np
@@ -74,3 +76,73 @@ def test_a_program_is_refused(tmp_path):
     torch.jit.save(torch.jit.trace(torch.nn.Linear(2, 2), torch.ones(1, 2)), path)
     with pytest.raises(Refusal, match="TorchScript"):
         safe_load(path)
+
+
+def dump(path, content, protocol=3):
+    with open(str(path), "wb") as file:
+        pickle.dump(content, file, protocol=protocol)
+
+
+@pytest.mark.parametrize("protocol", [2, 3, 4])
+def test_plain_pickles_of_tensors_and_arrays_load(tmp_path, protocol):
+    model = OrderedDict(
+        weight=torch.arange(6.0).view(2, 3).t(),
+        half=torch.ones(2).half(),
+        count=torch.tensor(3),
+        flags=torch.tensor([True, False]),
+        parameter=torch.nn.Parameter(torch.ones(2)),
+    )
+    arrays = {"array": np.arange(4.0).reshape(2, 2), "number": np.float32(0.5)}
+    dump(tmp_path / "x.pkl", dict(arrays, model=model, __author__="X", matching_heuristics=True), protocol)
+    found = safe_load(str(tmp_path / "x.pkl"))
+    assert list(found["model"]) == list(model)
+    assert all(torch.equal(value, found["model"][name]) for name, value in model.items())
+    assert found["model"]["half"].dtype == torch.float16
+    assert np.array_equal(found["array"], arrays["array"]) and found["number"] == 0.5
+    assert found["__author__"] == "X" and found["matching_heuristics"] is True
+
+
+class Evil:
+    """A torch file inside a pickle, as torch.storage pickles one, that asks for code when it is loaded."""
+
+    def __init__(self, marker, form, depth=1):
+        file = io.BytesIO()
+        torch.save(Malicious(marker) if depth == 1 else Evil(marker, form, depth - 1), file, **form)
+        self.data = file.getvalue()
+
+    def __reduce__(self):
+        return torch.storage._load_from_bytes, (self.data,)
+
+
+@pytest.mark.parametrize("form", [ZIP, LEGACY])
+@pytest.mark.parametrize("depth", [0, 1, 2])
+def test_code_in_a_pickle_is_not_run_but_named(tmp_path, form, depth):
+    marker = tmp_path / "marker"
+    evil = Malicious(marker) if depth == 0 else Evil(marker, form, depth)
+    dump(tmp_path / "evil.pkl", {"model": {"weight": torch.ones(2), "x": evil}})
+    forbidden = r"(posix|os|nt)\.system" if depth < 2 else r"torch\.storage\._load_from_bytes"
+    with pytest.raises(Refusal, match=r"^[^\n]*evil\.pkl asks to run %s when loaded[^\n]*$" % forbidden):
+        safe_load(str(tmp_path / "evil.pkl"))
+    assert not marker.exists()
+
+
+def test_a_pickle_whose_inner_file_is_no_storage_is_refused(tmp_path):
+    class Inner:
+        def __reduce__(self):
+            file = io.BytesIO()
+            torch.save({"a": 1}, file)
+            return torch.storage._load_from_bytes, (file.getvalue(),)
+
+    dump(tmp_path / "odd.pkl", Inner())
+    with pytest.raises(Refusal, match=r"odd\.pkl is damaged .*expected the numbers of a tensor, found dict"):
+        safe_load(str(tmp_path / "odd.pkl"))
+
+
+@pytest.mark.parametrize("kept", [3, 40, 0.5, 0.999])
+def test_a_truncated_pickle_is_named(tmp_path, kept):
+    path = tmp_path / "start.pkl"
+    dump(path, {"model": {"weight": torch.randn(1000)}})
+    data = path.read_bytes()
+    path.write_bytes(data[: kept if isinstance(kept, int) else int(len(data) * kept)])
+    with pytest.raises(Refusal, match=r"^[^\n]*start\.pkl is damaged[^\n]*$"):
+        safe_load(str(path))

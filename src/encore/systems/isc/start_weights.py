@@ -8,8 +8,8 @@ import torch
 
 from encore.models.isc_network import CLASSIFIER_BLOCKS, CLASSIFIER_KEYS, IscNetwork
 from encore.runtime.refusal import Refusal
-from encore.runtime.safe_load import safe_load
 from encore.runtime.seeds import derive_seed
+from encore.systems.momentum2_teacher.published_files import read_backbone
 from encore.training import checkpoint
 
 BASE_OF_BACKBONE = {
@@ -52,15 +52,15 @@ def build_network(recipe, classes=None, blocks=range(CLASSIFIER_BLOCKS)):
 
 
 def load_start_weights(network, path):
-    """Load a bare torchvision-named backbone (with or without fc) into network.base, non-strictly ->
-    StartWeights.
+    """Load a torchvision-named backbone (with or without fc) into network.base, non-strictly -> StartWeights.
 
-    Refusal where a shape differs or nothing at all fits; what did not match is returned, and the stage
-    reports it.
+    The file is a bare state dict (resnet50_bar.pth) or holds one under `model`, of tensors or arrays (the
+    published pickles of ResNet-152 and ResNet-50-IBN-a). Refusal where a shape differs or nothing at all
+    fits; what did not match is returned, and the stage reports it.
     """
     own = network.state_dict()
     fitting, unused = {}, []
-    for name, value in safe_load(path).items():
+    for name, value in read_backbone(path).items():
         module, _, rest = name.partition(".")
         key = "%s.%s" % (BASE_OF_BACKBONE.get(module, module), rest)
         if key not in own or not key.startswith("base."):

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from encore.models.isc_network import IscShape
 from encore.runtime.parameters import read_parameters
 from encore.runtime.refusal import Refusal
+from encore.systems.isc_track1.data_sets import PAIR
 
 
 @dataclass(frozen=True)
@@ -46,10 +47,27 @@ def backbone_of(name):
 
 
 def network_shape(path, name):
-    """The shape of the network with backbone `name` from the parameter file."""
-    return getattr(read_parameters(path, "isc_track1.networks", Networks), backbone_of(name).arch)
+    """The shape of the network with backbone `name` from the parameter file; Refusal for one with a matrix
+    head."""
+    arch = backbone_of(name).arch
+    shape = getattr(read_parameters(path, "isc_track1.networks", Networks), arch)
+    if shape.matrix is not None:
+        raise Refusal(
+            "{}: isc_track1.networks.{}.matrix: expected null, found {}: Track 1 has no matrix head".format(
+                path, arch, shape.matrix
+            )
+        )
+    return shape
+
+
+def start_weights_path(name):
+    """Where the start weights of a backbone lie, relative to the size's folder."""
+    backbone = backbone_of(name)
+    return "models/isc_track1/start/{}/{}".format(backbone.name, backbone.start_weights)
 
 
 def weights_name(tag, name):
-    """Published name of a run's stripped weights: baseline_CC, 50 -> baseline_cc_50.pth.tar."""
-    return "{}_{}.pth.tar".format(tag.lower(), backbone_of(name).name)
+    """Published name of a run's stripped weights: baseline_CC, 50 -> baseline_cc_50.pth.tar; those of pair
+    models end in `_pair` (baseline_cc_50_pair.pth.tar)."""
+    tag, end = (tag[: -len(PAIR)], PAIR) if tag.endswith(PAIR) else (tag, "")
+    return "{}_{}{}.pth.tar".format(tag.lower(), backbone_of(name).name, end)
