@@ -24,6 +24,14 @@ def test_two_passes_of_the_published_sampler(case):
         assert sampler.order(draws).tolist() == order
 
 
+def test_an_identity_with_two_images_gives_one_and_three_times_the_other():
+    # The pair models of Track 1: i, j, j, j.
+    order = IdentitySampler(np.repeat(np.arange(6), 2), 4).order(SamplerDraws.seeded(8)).tolist()
+    for start in range(0, 24, 4):
+        first, *others = order[start : start + 4]
+        assert others == [first ^ 1] * 3  # images 2k and 2k + 1 share an identity
+
+
 @given(st.lists(st.integers(1, 9), min_size=1, max_size=8), st.integers(2, 5), st.integers(0, 2**40))
 def test_every_identity_comes_once_with_its_own_images(sizes, instances, seed):
     labels = np.repeat(np.arange(len(sizes)), sizes)

@@ -1,5 +1,9 @@
-"""The command line of the published Track 2 training script, as data: what each flag does and which do
-nothing."""
+"""The command line of the published training scripts, the same for all three, as data: what each flag does
+and which do nothing.
+
+Two differ from here on purpose: `--auto_resume` fails in the published code where there is no checkpoint yet,
+and starts afresh here; `--evaluate` without `--resume` fails there.
+"""
 
 from __future__ import annotations
 
@@ -71,16 +75,20 @@ def add_published_flags(parser: argparse.ArgumentParser):
     return parser
 
 
-def overrides(arguments):
+def overrides(arguments, ignored=()):
     """Parsed arguments -> (parameters to override: key -> value, warnings: one line per typed flag without
-    effect)."""
+    effect).
+
+    ignored: keys that this script accepts and ignores, too (the Track 1 main script: resume).
+    """
     chosen, warnings = {}, []
     for flag in FLAGS:
         value = getattr(arguments, attribute(flag))
         if value is None:
             continue
-        if flag.key is None:
-            warnings.append("%s %s: %s" % (flag.names[-1], value, flag.effect))
+        if flag.key is None or flag.key in ignored:
+            effect = flag.effect if flag.key is None else IGNORED
+            warnings.append("%s %s: %s" % (flag.names[-1], value, effect))
         else:
             chosen[flag.key] = value
     return chosen, warnings

@@ -17,7 +17,7 @@ def generate_class(source, class_id, copies, chain, address, size, quality):
 
     source: the bytes of one picture, decoded once. Copy 0 is the resized source, the others are augmented by
     `chain` (an IscChain whose recipe has this `size` in pixels), each from its own seed: any copy can be
-    made again alone. address: (seed, system). quality: 1 to 100; subsampling is Pillow's default 4:2:0,
+    made again alone. address: (seed, system, ...). quality: 1 to 100; subsampling is Pillow's default 4:2:0,
     published also for quality 100. Raises RejectedImage for a source that cannot be decoded or whose copy 0
     JPEG cannot hold (ISC-2021 Track 2 spec, section 1), ValueError for another size than the recipe's or no
     copies.
@@ -36,9 +36,8 @@ def generate_class(source, class_id, copies, chain, address, size, quality):
 
 
 def copy_draws(address, class_id, copy):
-    """The random streams of one copy, addressed by (seed, system), class and copy."""
-    seed, system = address
-    return Draws(derive_seed(seed, system, "generate", int(class_id), int(copy)))
+    """The random streams of one copy, addressed by (seed, system, ...), class and copy."""
+    return Draws(derive_seed(*tuple(address) + ("generate", int(class_id), int(copy))))
 
 
 def augment_once(image, chain, draws, quality):

@@ -29,6 +29,8 @@ class TrainingRecipe:
     width: int = 256
     pad: int = limited(10, low=0)
     """Black border in pixels before the random crop."""
+    plain: bool = False
+    """Whether pictures are only resized: no flip, pad and crop (the pair models of Track 1)."""
     batch: int = 128
     instances: int = limited(4, low=0)
     """Images per class in a batch."""
@@ -47,6 +49,8 @@ class TrainingRecipe:
     workers: int = limited(8, low=0, high=1024)
     keep_bytes: int = limited(0, low=0)
     """Memory per loader process for images that were decoded before; changes no number."""
+    keep_checkpoints: str = limited("all", choices=("all", "last"))
+    """Which of the checkpoints after an epoch stay; published: all 25, 265 GB a run. Changes no number."""
 
     def __post_init__(self):
         for name in ("height", "width", "batch", "replicas", "epochs", "print_every"):
@@ -78,6 +82,6 @@ class TrainingRecipe:
     def digest(self):
         """What a resumed run must share with the one that wrote the checkpoint, as name -> text."""
         values = dataclasses.asdict(self)
-        for free in ("epochs", "print_every", "save_every", "workers", "keep_bytes"):
+        for free in ("epochs", "print_every", "save_every", "workers", "keep_bytes", "keep_checkpoints"):
             del values[free]
         return {name: json.dumps(value, sort_keys=True) for name, value in values.items()}

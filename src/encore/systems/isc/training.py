@@ -53,7 +53,7 @@ class IscTraining:
             recipe.batch,
             recipe.instances,
             recipe.iterations,
-            TrainingTransform(recipe.height, recipe.width, pad=recipe.pad),
+            TrainingTransform(recipe.height, recipe.width, pad=recipe.pad, random=not recipe.plain),
             recipe.keep_bytes,
         )
         self.batches = Batches(data_set, plan, slice(own[0] * chunk, (own[-1] + 1) * chunk))
@@ -115,6 +115,8 @@ class IscTraining:
             path = checkpoint.path_at(folder, position)
             checkpoint.save(path, content)
             checkpoint.drop_work(folder, but=path)
+            if self.recipe.keep_checkpoints == "last" and not position.step:
+                checkpoint.drop_epochs(folder, position.epoch - 1)
         self.processes.barrier()
 
     def resume(self, path):

@@ -1,17 +1,15 @@
-"""What the published training command line (`-ds isc_100k_256 -a resnet50 …`) means for a run."""
+"""What a published training command line (`-ds isc_100k_256 -a resnet50 …`) means for a run."""
 
 from __future__ import annotations
 
 import dataclasses
 import os
-from typing import NamedTuple, Optional
+from typing import Dict, NamedTuple, Optional, Tuple
 
 from encore.models.isc_network import IscShape
 from encore.runtime.refusal import Refusal
 from encore.systems.isc.recipe import TrainingRecipe
 
-DATA_SETS = ("isc_100k_256",)
-BACKBONES = {"resnet50": IscShape()}
 RECIPE_KEYS = (
     "batch",
     "workers",
@@ -23,6 +21,20 @@ RECIPE_KEYS = (
     "iterations",
     "print_every",
 )
+
+
+class TrainingScript(NamedTuple):
+    """What one published training script is used for."""
+
+    data_sets: Tuple[str, ...]
+    """Names that `-ds` takes; the first is meant without the flag."""
+    backbones: Dict[str, IscShape]
+    """Names that `-a` takes, with the published network of each."""
+    ignored: Tuple[str, ...] = ()
+    """Keys of the flags that this script accepts and ignores."""
+
+
+TRACK2 = TrainingScript(("isc_100k_256",), {"resnet50": IscShape()})
 
 
 class TrainingCommand(NamedTuple):
@@ -37,14 +49,14 @@ class TrainingCommand(NamedTuple):
     auto_resume: bool
 
 
-def training_command(recipe, chosen, data):
+def training_command(recipe, chosen, data, script=TRACK2):
     """`recipe` and the training set `data` with the published flags `chosen` (key -> value) applied.
 
-    Raises Refusal for a data set or backbone that this system does not train on.
+    Raises Refusal for a data set or backbone that this script (or run) does not train on.
     """
-    name = chosen.get("dataset", DATA_SETS[0])
-    if name not in DATA_SETS:
-        raise Refusal("-ds {}: expected {}".format(name, " or ".join(DATA_SETS)))
+    name = chosen.get("dataset", script.data_sets[0])
+    if name not in script.data_sets:
+        raise Refusal("-ds {}: expected {}".format(name, " or ".join(script.data_sets)))
     if "data_dir" in chosen:
         data = os.path.join(chosen["data_dir"], name)
         nested = os.path.join(data, name)
@@ -53,7 +65,7 @@ def training_command(recipe, chosen, data):
     if "margin" in chosen:
         changes["loss"] = dataclasses.replace(recipe.loss, margin=chosen["margin"])
     if "arch" in chosen:
-        changes["shape"] = _with_backbone(recipe.shape, chosen["arch"])
+        changes["shape"] = _with_backbone(recipe.shape, chosen["arch"], script.backbones)
     return TrainingCommand(
         dataclasses.replace(recipe, **changes),
         data,
@@ -63,12 +75,12 @@ def training_command(recipe, chosen, data):
     )
 
 
-def _with_backbone(shape, name):
-    if name not in BACKBONES:
+def _with_backbone(shape, name, backbones):
+    if name not in backbones:
         raise Refusal(
             "-a {}: expected {}: the published start weights and heads fit no other backbone".format(
-                name, " or ".join(sorted(BACKBONES))
+                name, " or ".join(sorted(backbones))
             )
         )
-    backbone = BACKBONES[name]
-    return dataclasses.replace(shape, layers=backbone.layers, width=backbone.width)
+    backbone = backbones[name]
+    return dataclasses.replace(shape, layers=backbone.layers, width=backbone.width, ibn=backbone.ibn)

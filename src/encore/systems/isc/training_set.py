@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any, NamedTuple
 
 from encore.data.augment.assets import Assets
 from encore.data.augment.isc_chain import PUBLISHED, IscChain
@@ -76,28 +77,50 @@ class GenerateParameters:
         return dict(values, chain=self.chain.recipe_values())
 
 
+class SourceClass(NamedTuple):
+    """One class of a training set: the picture that all its copies are made of."""
+
+    class_id: int
+    source: Any
+    """Where the picture lies (an image source)."""
+    position: int
+    """Which of the source's pictures."""
+
+
+def base_classes(images, every):
+    """The classes of each `every`-th picture of `images`, numbered from 0; Refusal where there is none."""
+    source = open_source(images)
+    positions = range(0, len(source), every)
+    if not positions:
+        raise Refusal("{}: no pictures there: see `encore data`".format(images))
+    return [SourceClass(class_id, source, position) for class_id, position in enumerate(positions)]
+
+
 def generate_training_set(folder, parameters, digest, system):
     """Write the training set into `folder`; returns its Manifest. `digest`: the recipe's digest."""
-    address = (parameters.seed, system)
-    source = open_source(parameters.images)
-    positions = list(range(0, len(source), parameters.every))
-    if not positions:
-        raise Refusal("{}: no pictures there: see `encore data`".format(parameters.images))
-    classes = list(enumerate(positions))
+    classes = base_classes(parameters.images, parameters.every)
+    return write_classes(folder, classes, parameters, digest, (parameters.seed, system))
+
+
+def write_classes(folder, classes, parameters, digest, address):
+    """Write all copies of `classes` (SourceClass, in order) into `folder`; returns the Manifest.
+
+    parameters: a GenerateParameters. address: (seed, system, ...), the first part of every draw's address.
+    """
     step = parameters.classes_per_shard
     units = [classes[start : start + step] for start in range(0, len(classes), step)]
 
     def make_worker():
         chain = parameters.chain.make()
-        return lambda unit: _copies(source, unit, chain, parameters, address)
+        return lambda unit: _copies(unit, chain, parameters, address)
 
     return write_data_set(
         folder, units, make_worker, parameters.workers, digest, parameters.max_rejected, "generate shards"
     )
 
 
-def _copies(source, classes, chain, parameters, address):
-    for class_id, position in classes:
+def _copies(classes, chain, parameters, address):
+    for class_id, source, position in classes:
         try:
             copies = generate_class(
                 source.read(position),

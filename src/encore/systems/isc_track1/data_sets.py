@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from encore.runtime.refusal import Refusal
 
 PAIR = "_pair"
+BASELINE_PAIR = "baseline_CC" + PAIR
+"""The only pair models are those of the first data set."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +59,11 @@ DATA_SETS = (
 """In the order in which the fusion joins their votes; the multi-part list stands second there."""
 
 BY_TAG = {data_set.tag: data_set for data_set in DATA_SETS}
-BY_NAME = {data_set.name: data_set for data_set in DATA_SETS}
+
+
+def training_set_folder(tag):
+    """Where the training set of a tag's models lies, relative to the size's folder."""
+    return "data/isc_track1/training/" + tag
 
 
 def data_set_of(tag):
@@ -66,10 +72,3 @@ def data_set_of(tag):
     if known not in BY_TAG:
         raise Refusal("{}: expected one of {}".format(tag, ", ".join(BY_TAG)))
     return BY_TAG[known]
-
-
-def named(name):
-    """The DataSet with this published name; Refusal for another name."""
-    if name not in BY_NAME:
-        raise Refusal("{}: expected one of {}".format(name, ", ".join(BY_NAME)))
-    return BY_NAME[name]

@@ -42,5 +42,13 @@ def test_every_flag_without_effect_is_warned_about_when_typed():
     ) in warnings
 
 
+def test_the_track_1_main_script_ignores_resume_and_says_so():
+    arguments = add_published_flags(argparse.ArgumentParser()).parse_args(["--resume", "a.pth.tar"])
+    assert overrides(arguments) == ({"resume": "a.pth.tar"}, [])
+    chosen, warnings = overrides(arguments, ignored=("resume",))
+    assert chosen == {}
+    assert warnings == ["--resume a.pth.tar: accepted and ignored, as by the published script"]
+
+
 def test_nothing_typed_overrides_nothing():
     assert overrides(add_published_flags(argparse.ArgumentParser()).parse_args([])) == ({}, [])

@@ -1,15 +1,19 @@
 """Whole training runs: on one, two and four processes, killed and resumed, refused."""
 
 import dataclasses
+import io
 import json
 import multiprocessing
 import random
 import signal
 import socket
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
+from encore.data.training_transform import normalised
 from encore.models.isc_network import IscShape
 from encore.runtime.refusal import Refusal
 from encore.systems.isc.recipe import TrainingRecipe
@@ -142,6 +146,32 @@ def test_a_loss_that_is_not_finite_stops_before_the_update(tmp_path):
         train(wild, InMemorySet(), None, str(tmp_path), device="cpu")
     lines = (tmp_path / "history.jsonl").read_text().splitlines()
     assert len(lines) == 1
+
+
+def test_only_the_last_checkpoint_is_kept_where_asked_for(uninterrupted, tmp_path):
+    short = dataclasses.replace(RECIPE, keep_checkpoints="last")
+    train(short, InMemorySet(), None, str(tmp_path), device="cpu")
+    assert [path.name for path in tmp_path.glob("*.pth.tar")] == [LAST]
+    ours, theirs = (checkpoint.load(str(folder / LAST)) for folder in (tmp_path, uninterrupted))
+    assert_same_bits(ours["state_dict"], theirs["state_dict"])  # only what stays differs
+    # and it may be resumed with all of them kept
+    done = train(RECIPE, InMemorySet(), None, str(tmp_path), auto_resume=True, device="cpu")
+    assert done.steps == 0
+
+
+def test_a_plain_run_only_resizes():
+    plain = IscTraining(
+        dataclasses.replace(RECIPE, plain=True), InMemorySet(), Processes(), torch.device("cpu")
+    )
+    images, _ = plain.batches[(0, 0)]
+    names = plain.batches.names(0, 0)
+    files = InMemorySet()
+    for image, name in zip(images, names):
+        picture = Image.open(io.BytesIO(files.read(files.names.index(name))))
+        pixels = torch.from_numpy(np.array(picture).transpose(2, 0, 1)[None].copy())
+        assert torch.equal(image, normalised(pixels)[0])
+    varied, _ = IscTraining(RECIPE, InMemorySet(), Processes(), torch.device("cpu")).batches[(0, 0)]
+    assert not torch.equal(varied, images)
 
 
 def test_every_step_and_replica_has_bands_of_its_own():

@@ -1,0 +1,139 @@
+"""The stages from pictures to stripped weights, in a folder of their own, as dvc runs them."""
+
+import json
+import os
+import pickle
+import sys
+from collections import OrderedDict
+
+import pytest
+import torch
+from PIL import Image
+
+from encore.data.shards import ShardSet
+from encore.models.resnet import ResNet
+from encore.runtime.refusal import Refusal
+from encore.runtime.safe_load import safe_load
+from encore.systems.isc_track1.backbones import start_weights_path, weights_name
+from encore.systems.isc_track1.face_detectors import CascadeDetector
+from encore.training import checkpoint
+from stages.isc_track1 import faces, generate, pairs, train
+
+PARAMETERS = """
+isc_track1:
+  networks:
+    resnet50: &n {layers: [1, 1, 1, 1], width: 2, hidden: 16, embedding: 32, matrix: null}
+    resnet152: *n
+    resnet_ibn50a: {layers: [1, 1, 1, 1], width: 2, hidden: 16, embedding: 32, matrix: null, ibn: true}
+  test: {tags: [baseline_CC, face_CC], pair_tags: [baseline_CC_pair], backbones: ["50", ibn], groups: [all],
+         scales: [32], multi_part_scale: 32}
+  faces: {candidates: images, except_every: 2, most: null, references: references, face_del: null,
+          detector: cascade, crops: false, workers: 1, pictures_per_chunk: 8, max_rejected: 0,
+          cascade: {scale_factor: 1.15, step_ratio: 1.0, min_size: 36, max_size: 96, neighbours: 1},
+          face_recognition: {upsample: 1}}
+  generate: &g {images: images, every: 2, copies: 4, quality: 100, seed: 0, workers: 1, classes_per_shard: 8,
+                max_rejected: 0,
+                chain: {size: 32, foreign: references, foreign_pictures: 2, text_layout: basic}}
+  pairs: {queries: images, references: references, ground_truth: null, workers: 1, pairs_per_shard: 99,
+          held_out: {quality: 100, seed: 9, chain: {recipe: isc_100k_256_big, size: 32, foreign: references,
+                                                    foreign_pictures: 2, text_layout: basic}}}
+  train: {seed: 0, height: 32, width: 32, pad: 2, batch: 16, instances: 2, learning_rate: 0.01, epochs: 1,
+          iterations: 2, schedule: [1, 2, 3], print_every: 1, workers: 0}
+  train_pairs: {iterations: 1}
+"""
+
+
+@pytest.fixture(scope="module")
+def size(tmp_path_factory):
+    """A size's folder: 16 pictures, 8 of them classes, 4 of the others with a "face"; 2 references."""
+    folder = tmp_path_factory.mktemp("size")
+    for name, count, prefix in (("images", 16, "T"), ("references", 2, "R")):
+        (folder / name).mkdir()
+        for i in range(count):
+            Image.effect_noise((48, 48), 20 + 5 * i).convert("RGB").save(
+                str(folder / name / "{}{:06d}.png".format(prefix, i))
+            )
+    (folder / "inputs").mkdir()
+    for name in ("training_images", "face_images", "foreign_images", "reference_images", "pair_queries"):
+        (folder / "inputs" / (name + ".json")).write_text("{}")
+    (folder / "params.yaml").write_text(PARAMETERS)
+    torch.manual_seed(0)
+    for name in ("50", "ibn"):
+        os.makedirs(os.path.dirname(str(folder / start_weights_path(name))))
+    torch.save(ResNet((1, 1, 1, 1), 2, classes=None).state_dict(), str(folder / start_weights_path("50")))
+    state = ResNet((1, 1, 1, 1), 2, classes=None, ibn=True).state_dict()
+    with open(str(folder / start_weights_path("ibn")), "wb") as file:
+        pickle.dump({"model": state}, file)
+    return folder
+
+
+@pytest.fixture
+def stage(size, monkeypatch):
+    """Runs a stage's `main` with a command line in the folder."""
+    monkeypatch.chdir(size)
+
+    def run(module, line=""):
+        monkeypatch.setattr(sys, "argv", [module.__name__] + line.split())
+        module.main()
+
+    return run
+
+
+def metrics(*parts):
+    with open(os.path.join("metrics", "isc_track1", *parts) + ".json") as file:
+        return json.load(file)
+
+
+def test_from_pictures_to_stripped_weights(stage, monkeypatch):
+    found = iter([True, False] * 8)
+    monkeypatch.setattr(CascadeDetector, "boxes", lambda self, image: [[0, 0, 9, 9]] if next(found) else [])
+    stage(faces)
+    assert metrics("faces") == {"candidates": 8, "found": 4, "chosen": 4, "references_with_face": 1}
+    for tag, classes, face_classes in (("baseline_CC", 8, 0), ("face_CC", 12, 4)):
+        stage(generate, tag)
+        written = metrics("generate", tag)
+        assert (written["classes"], written["images"]) == (classes, 4 * classes)
+        assert (written["face_classes"], written["dropped"]) == (face_classes, 0)
+        assert ShardSet("data/isc_track1/training/" + tag).manifest.classes == classes
+    stage(pairs)
+    assert metrics("pairs")["images"] == 32 and metrics("pairs")["dropped"] == 0
+    for tag in ("baseline_CC", "face_CC", "baseline_CC_pair"):
+        for backbone in ("50", "ibn"):
+            stage(train, "{} {}".format(tag, backbone))
+            item = "{}-{}".format(tag, backbone)
+            classes = {"baseline_CC": 8, "face_CC": 12, "baseline_CC_pair": 16}[tag]
+            assert metrics("train", item) == {"classes": classes, "checkpoints": 1, "last_checkpoint": 0}
+            assert os.path.isfile("models/isc_track1/logs/{}/{}/log.txt".format(tag, backbone))
+            with open("plots/isc_track1/loss/{}.csv".format(item)) as file:
+                header = file.readline().strip().split(",")
+            assert header == ["step", "accuracy", "ce", "learning_rate", "loss", "triplet"]
+            weights = "models/isc_track1/stripped/all/{}/{}".format(item, weights_name(tag, backbone))
+            state = safe_load(weights)
+            assert type(state) is OrderedDict
+            assert not any(key.startswith(("module.", "classifier")) for key in state)
+            whole = checkpoint.load("models/isc_track1/logs/{}/{}/checkpoint_0.pth.tar".format(tag, backbone))
+            assert all(torch.equal(value, whole["state_dict"][key]) for key, value in state.items())
+    before = os.stat("models/isc_track1/logs/baseline_CC/50").st_mtime_ns
+    stage(train, "baseline_CC 50 --epochs 1 --warmup-step 5 --logs-dir by_hand")
+    assert os.path.isfile("by_hand/checkpoint_0.pth.tar") and os.path.isfile("by_hand/loss.csv")
+    assert os.stat("models/isc_track1/logs/baseline_CC/50").st_mtime_ns == before
+    with open("fingerprints/isc_track1/train_by_hand/baseline_CC-50.json") as file:
+        assert json.load(file)["published_flags"] == {"epochs": "1", "logs_dir": "by_hand"}
+
+
+@pytest.mark.parametrize(
+    "module, line, message",
+    [
+        (generate, "isc_100k_256", "isc_100k_256: expected one of baseline_CC"),
+        (
+            train,
+            "baseline_CC 50 --epochs 3",
+            "name its folder with --logs-dir, or change isc_track1.train in params",
+        ),
+        (train, "baseline_CC 50 -ds pairs --logs-dir x", "-ds pairs: expected isc_100k_256_big"),
+        (train, "u_CC 50", "data/isc_track1/training/u_CC: no such folder"),
+    ],
+)
+def test_bad_command_lines_are_refused(stage, module, line, message):
+    with pytest.raises(Refusal, match=message):
+        stage(module, line)
