@@ -1,4 +1,4 @@
-"""Imports run down: stages -> systems -> training, search -> models, losses, metrics, data -> runtime."""
+"""Imports run down: stages, systems, then training, search, detection, then models … data, then runtime."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from checks.size import PROJECT
 LAYERS = {
     "encore.runtime": 0,
     "encore.data": 1,
+    "encore.detection": 2,
     "encore.losses": 1,
     "encore.metrics": 1,
     "encore.models": 1,

@@ -10,7 +10,6 @@ from encore.data.shards import ShardSet
 from encore.runtime.refusal import Refusal
 from encore.systems.isc.query_set import GROUND_TRUTH, HeldOutQueries, QueryParameters, write_query_set
 from encore.systems.isc.training_set import ChainParameters
-from encore.systems.isc_track2.overlay_crop import crop_query_set, keep_original
 
 
 @pytest.fixture
@@ -108,26 +107,3 @@ def test_neither_or_both_kinds_are_refused(pictures):
     for parameters in (made(pictures, held_out=None), made(pictures, ground_truth="x.csv")):
         with pytest.raises(Refusal, match="give either ground_truth .* or held_out"):
             write_query_set(pictures, parameters, "digest", "isc_track2")
-
-
-def test_crop_keeps_or_changes_queries(pictures):
-    write(pictures / "set", made(pictures))
-
-    def shrink(data):
-        if len(data) % 2:
-            return data
-        file = io.BytesIO()
-        Image.open(io.BytesIO(data)).crop((0, 0, 9, 9)).save(file, "PNG")
-        return file.getvalue()
-
-    source = ShardSet(pictures / "set")
-    even = sum(len(source.read(i)) % 2 == 0 for i in range(len(source)))
-    for name, crop, changed in (("kept", keep_original, 0), ("cropped", shrink, even)):
-        (pictures / name).mkdir()
-        assert tuple(dataclasses.astuple(crop_query_set(pictures / "set", pictures / name, crop, "d"))) == (
-            12,
-            changed,
-        )
-        assert ShardSet(pictures / name).names == source.names
-        assert (pictures / name / GROUND_TRUTH).read_text() == (pictures / "set" / GROUND_TRUTH).read_text()
-    assert ShardSet(pictures / "kept").manifest.digest == source.manifest.digest

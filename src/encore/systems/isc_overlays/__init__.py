@@ -1,0 +1,1 @@
+"""The detector of pictures and emojis pasted on query pictures (ISC 2021, both tracks)."""

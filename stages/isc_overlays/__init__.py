@@ -1,0 +1,1 @@
+"""Stages of the overlay detector, in order: generate, train, detect."""
