@@ -1,0 +1,52 @@
+"""Make the augmented queries: rotations, centre crops, proposals of selective search, detections."""
+
+from __future__ import annotations
+
+import os
+
+from encore.data.shards import ShardSet
+from encore.runtime.atomic import file_digest
+from encore.runtime.parameters import recipe_digest
+from encore.runtime.stage import Stage, needed, run_stage, stage_parser
+from encore.systems.isc.query_set import GROUND_TRUTH
+from encore.systems.isc_track1.augmented_queries import (
+    CropQueriesParameters,
+    detections_digest,
+    open_detections,
+    write_augmented_queries,
+)
+
+QUERIES = "data/isc_queries"
+OUTPUT = "data/isc_track1/queries"
+GROWTH = 30
+"""Bytes of the augmented pictures of a query over its own, at most."""
+
+
+def main():
+    arguments = stage_parser(__doc__).parse_args()
+    with Stage("isc_track1", "crop_queries") as stage:
+        parameters = stage.parameters(arguments.params, CropQueriesParameters)
+        queries = ShardSet(needed(QUERIES))
+        found = open_detections(parameters, queries)
+        digest = recipe_digest(
+            parameters.recipe(),
+            queries.manifest.digest,
+            file_digest(needed(os.path.join(QUERIES, GROUND_TRUTH))),
+            detections_digest(found, queries),
+        )
+        work = stage.work_folder(digest)
+        stage.need_disk(GROWTH * queries.manifest.bytes / parameters.every, "augmented queries", work)
+        made = write_augmented_queries(work, QUERIES, parameters, found, digest)
+        stage.publish(work, OUTPUT)
+        values = {
+            "queries": made.queries,
+            "augmented": made.augmented,
+            "proposals": made.proposals,
+            "detections": made.detections,
+        }
+        values.update(("small_{}".format(side), count) for side, count in sorted(made.small.items()))
+        stage.metrics(values)
+
+
+if __name__ == "__main__":
+    run_stage(main)
