@@ -13,6 +13,7 @@ from encore.runtime.parameters import limited, recipe_digest
 from encore.runtime.stage import Stage, needed, run_stage, stage_parser
 from encore.systems.isc.extraction import ExtractionRecipe, Extractor
 from encore.systems.isc.parameters import network_shape
+from encore.systems.isc.prepared_pictures import PictureReader, Preparation
 from encore.training.checkpoint import load_stripped
 
 
@@ -66,13 +67,14 @@ def extract(parameters, network, folder):
     import torch
 
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    extractor = Extractor(network, parameters.recipe(), parameters.workers, device)
+    extractor = Extractor(network, parameters.recipe(), PictureReader(parameters.workers), device)
     counts = {}
     for name in ("training", "references", "queries"):
         images = open_source(getattr(parameters, name))
         counts[name] = len(images)
         for size in parameters.scales:
-            extractor.to_files(images, size, os.path.join(folder, "{}_{}.hdf5".format(name, size)))
+            pattern = os.path.join(folder, "{}_{}.hdf5".format(name, size))
+            extractor.to_files(images, Preparation(size), pattern)
     return counts
 
 

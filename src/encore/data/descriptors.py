@@ -30,6 +30,53 @@ def chunk_path(pattern, chunk):
     return os.path.join(folder, "{}_{}_{}".format(first, chunk, rest))
 
 
+def chunk_files(pattern):
+    """The paths of all chunk files of `pattern`, in the order of their numbers.
+
+    Refuses none at all, a missing one between others, and, where the files say of how many pictures they are
+    a part (attribute "rows", ours), too few or too many rows in all. Reads no vectors.
+    """
+    import h5py
+
+    folder, name = os.path.split(chunk_path(pattern, "*"))
+    first, last = name.split("*", 1)
+    found = os.listdir(folder or ".") if os.path.isdir(folder or ".") else []
+    middles = (other[len(first) : len(other) - len(last)] for other in found if _between(other, first, last))
+    numbers = sorted(int(middle) for middle in middles if middle.isdigit() and str(int(middle)) == middle)
+    for expected, number in enumerate(numbers or [None]):
+        if number != expected:
+            raise Refusal(
+                "{}: missing, {}: extract these descriptors again".format(
+                    chunk_path(pattern, expected),
+                    "as are all others"
+                    if number is None
+                    else "{} is there".format(chunk_path(pattern, number)),
+                )
+            )
+    paths = [chunk_path(pattern, number) for number in numbers]
+    _check_complete(h5py, paths)
+    return paths
+
+
+def _between(name, first, last):
+    return len(name) > len(first) + len(last) and name.startswith(first) and name.endswith(last)
+
+
+def _check_complete(h5py, paths):
+    rows, expected = 0, None
+    for path in paths:
+        with _opened(h5py, path) as store:
+            if "vectors" not in store:
+                raise Refusal("expected a data set 'vectors', found {} in {}".format(sorted(store), path))
+            rows += len(store["vectors"])
+            expected = int(store.attrs.get("rows", -1))
+    if expected not in (None, -1, rows):
+        raise Refusal(
+            "{}: expected {} descriptors in all chunk files up to this one, found {}: extract them "
+            "again".format(paths[-1], expected, rows)
+        )
+
+
 def descriptor_id(image_name):
     """The id of a picture: the text after the last "/", without .jpg or .png."""
     name = image_name.rpartition("/")[2]
@@ -56,12 +103,12 @@ def write_descriptors(path, vectors, image_names, attributes=None):
             store.attrs.update(attributes or {})
 
 
-def read_descriptors(paths, width=None, normalised=True):
+def read_descriptors(paths, width=None, normalised=True, rows=None):
     """Read descriptor files as one: (ids list of str, vectors float32 (n, d)), in the order of `paths`.
 
     Refuses, naming file and row: another width (than `width`, or than the first file's), NaN or infinity, a
-    length that is not 1 (unless `normalised` is False), an id that came before, and as many names as not
-    vectors.
+    length that is not 1 (unless `normalised` is False), an id that came before, as many names as not
+    vectors, and another number of rows in all than `rows`, where that is given.
     """
     import h5py
 
@@ -92,6 +139,11 @@ def read_descriptors(paths, width=None, normalised=True):
         parts.append(vectors)
     if not parts:
         raise Refusal("expected at least one descriptor file, found none; extract the descriptors first")
+    if rows is not None and len(ids) != rows:
+        raise Refusal(
+            "{}: expected {} descriptors in all files up to this one, found {}: the row {} is missing or too "
+            "many; extract them again".format(path, rows, len(ids), min(rows, len(ids)))
+        )
     return ids, np.concatenate(parts)
 
 

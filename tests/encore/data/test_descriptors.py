@@ -6,6 +6,7 @@ import pytest
 
 from encore.data.descriptors import (
     Submission,
+    chunk_files,
     chunk_path,
     descriptor_id,
     read_attributes,
@@ -111,6 +112,52 @@ def test_width_can_be_demanded_and_length_left_free(tmp_path):
     assert len(read_descriptors([tmp_path / "a_0.hdf5"], width=4, normalised=False)[0]) == 2
     with pytest.raises(Refusal, match="width 256, found 4"):
         read_descriptors([tmp_path / "a_0.hdf5"], width=256, normalised=False)
+
+
+def test_the_number_of_rows_can_be_demanded(tmp_path):
+    write_descriptors(tmp_path / "a_0.hdf5", unit_vectors(3), list("abc"))
+    assert len(read_descriptors([tmp_path / "a_0.hdf5"], rows=3)[0]) == 3
+    for rows in (2, 4):
+        with pytest.raises(Refusal, match=r"a_0\.hdf5: expected {} descriptors .* found 3".format(rows)):
+            read_descriptors([tmp_path / "a_0.hdf5"], rows=rows)
+
+
+def chunks(folder, numbers, pattern="query_byol_VD_50k.hdf5", rows=None):
+    for number in numbers:
+        names = ["Q{}_{}".format(number, k) for k in range(2)]
+        attributes = {} if rows is None else {"rows": str(rows)}
+        write_descriptors(chunk_path(folder / pattern, number), unit_vectors(2), names, attributes)
+    return folder / pattern
+
+
+def test_chunk_files_are_found_in_the_order_of_their_numbers(tmp_path):
+    pattern = chunks(tmp_path, range(12), rows=24)
+    for other in ("query_byol.hdf5", "query_x_byol_VD_50k.hdf5", "references_byol.hdf5"):
+        (tmp_path / other).write_bytes(b"")
+    (tmp_path / "query__byol_VD_50k.hdf5").write_bytes(b"")
+    chunks(tmp_path, [0], "query_byol.hdf5")  # of other pictures
+    assert [path.rpartition("/")[2] for path in chunk_files(pattern)] == [
+        "query_{}_byol_VD_50k.hdf5".format(number) for number in range(12)
+    ]
+    assert len(chunk_files(tmp_path / "query_byol.hdf5")) == 1
+
+
+def test_missing_chunk_files_are_refused_by_name(tmp_path):
+    pattern = tmp_path / "query_byol_VD_50k.hdf5"
+    with pytest.raises(Refusal, match=r"query_0_byol_VD_50k\.hdf5: missing, as are all others"):
+        chunk_files(pattern)
+    chunks(tmp_path, [0, 2])
+    with pytest.raises(Refusal, match=r"query_1_byol_VD_50k\.hdf5: missing, .*query_2_byol_.* is there"):
+        chunk_files(pattern)
+    chunks(tmp_path, [1])
+    assert len(chunk_files(pattern)) == 3  # nothing says that there were more
+    for rows, message in ((8, "expected 8 descriptors .* found 6"), (5, "expected 5 descriptors .* found 6")):
+        chunks(tmp_path, range(3), rows=rows)
+        with pytest.raises(Refusal, match=r"query_2_byol_VD_50k\.hdf5: " + message):
+            chunk_files(pattern)
+    (tmp_path / "query_2_byol_VD_50k.hdf5").write_bytes(b"cut")
+    with pytest.raises(Refusal, match=r"query_2_byol_VD_50k\.hdf5"):
+        chunk_files(pattern)
 
 
 def test_what_is_no_descriptor_file_is_refused(tmp_path):

@@ -1,4 +1,8 @@
-"""Descriptors of pictures at one scale: the 256-d "matrix" features of the network (spec isc-track2 3)."""
+"""Descriptors of pictures at one scale: features of the network, L2-normalised (specs isc-track2 3,
+isc-track1-test 2).
+
+Track 2's are the 256-d "matrix" features; Track 1's are the 8192-d embedding after PCA whitening.
+"""
 
 from __future__ import annotations
 
@@ -17,14 +21,17 @@ from encore.data.descriptors import (
     read_descriptors,
     write_descriptors,
 )
-from encore.data.images import RejectedImage, decode_image
 from encore.runtime.numerics import exact
+from encore.runtime.progress import progress
 from encore.runtime.refusal import Refusal
 from encore.runtime.shared_memory import loader_bytes
+from encore.systems.isc.prepared_pictures import PictureReader
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 MOST_PER_WORKER_BATCH = 50  # decoded pictures travel in portions of at most this many, to spare shared memory
+HEADS = ("descriptor", "embedding")
+"""Methods of IscNetwork: the matrix head's output (Track 2), the wide head's (Track 1)."""
 
 
 @dataclass(frozen=True)
@@ -57,26 +64,16 @@ class ExtractionRecipe:
         most = range(1, MOST_PER_WORKER_BATCH + 1)
         return max(part for part in most if self.batch_size % part == 0)
 
-    def shared_memory(self, workers):
-        """Bytes of shared memory that the decoded pictures of the largest scale need."""
+    def shared_memory(self, workers, group=1):
+        """Bytes of shared memory that the decoded pictures of the largest scale need; group: rows that a
+        source decodes together."""
         picture = 3 * max(self.scales) ** 2
-        return loader_bytes(workers, self.portion * picture, self.batch_size * picture)
+        portion = max(self.portion, group)
+        in_use = self.batch_size + (portion if group > 1 else 0)  # batches of groups begin within a portion
+        return loader_bytes(workers, portion * picture, in_use * picture)
 
 
 PUBLISHED = ExtractionRecipe()
-
-
-def read_picture(data, size):
-    """Decode `data`, convert to RGB, resize by Pillow's bicubic filter: uint8 (3, size, size)."""
-    from encore.data.augment.resample import resize
-
-    image = decode_image(data)
-    try:
-        image = image.convert("RGB")
-    except ValueError as error:
-        raise RejectedImage("no conversion from mode {} to RGB".format(image.mode)) from error
-    image = resize(image, (size, size))
-    return np.ascontiguousarray(np.asarray(image, dtype=np.uint8).transpose(2, 0, 1))
 
 
 def network_input(pictures):
@@ -90,121 +87,111 @@ class Extractor:
     """Makes descriptors with one network, which it puts on `device`, in eval mode, with its pooling as the
     recipe says.
 
-    `network`: an IscNetwork with matrix head. `images` is an object with `names`, `read(i) -> bytes` and a
-    length. Decoding runs in `workers` processes (0: in this one); the result does not depend on how many.
+    `network`: an IscNetwork; `head`: the method of it that gives the feature. `reader`: a PictureReader (the
+    default decodes in this process). Sources of pictures are as PictureReader takes them; each
+    `preparation` is a Preparation. channels_last: order tensors so in memory, which a CPU computes faster
+    (results differ by rounding).
     """
 
-    def __init__(self, network, recipe=PUBLISHED, workers=0, device="cpu"):
-        self.network = network.to(device).eval()
+    def __init__(
+        self, network, recipe=PUBLISHED, reader=None, device="cpu", head=HEADS[0], channels_last=False
+    ):
+        self._order = torch.channels_last if channels_last else torch.contiguous_format
+        self.network = network.to(device, memory_format=self._order).eval()
         self.recipe = recipe
-        self.workers = workers
+        self.reader = PictureReader() if reader is None else reader
         self.device = torch.device(device)
+        self.head = head
         if recipe.gem_exponent is not None:
             network.fix_gem(recipe.gem_exponent)
         self._weights = _weights_digest(network)
+        self._whitening, self._whitening_digest = None, None
 
-    def to_files(self, images, size, pattern):
-        """Write the descriptors of `images` at `size` pixels in chunk files named after `pattern`; return
-        their paths.
+    def whiten_by(self, pca):
+        """Let features pass through this PcaMatrix from now on, before they are L2-normalised."""
+        self._whitening = [torch.from_numpy(v).to(self.device) for v in (pca.offset, pca.matrix.T)]
+        self._whitening_digest = pca.digest
 
-        A chunk file that is whole and was made from these pictures' names by this network is kept. Refuses an
-        unreadable picture by name.
+    def to_files(self, images, preparation, pattern, folder=""):
+        """Write the descriptors of `images` in chunk files named after `pattern`; return their paths.
+
+        A chunk file that is whole and was made from these pictures' names by this network is kept. Pictures
+        are named by their file, under `folder` where one is given. Refuses an unreadable picture by name.
         """
         step = self.recipe.batch_size * self.recipe.batches_per_chunk
-        paths = []
-        for chunk, first in enumerate(range(0, len(images), step)):
-            path = chunk_path(pattern, chunk)
-            paths.append(path)
+        made_by = self._made_as(preparation, len(images))
+        starts = range(0, len(images), step)
+        paths = [chunk_path(pattern, chunk) for chunk in range(len(starts))]
+        work = zip(paths, starts)
+        if len(paths) > 1:
+            work = progress(work, len(paths), "chunks of " + os.path.basename(os.fspath(pattern)))
+        for path, first in work:
             rows = range(first, min(first + step, len(images)))
-            names = [images.names[row] for row in rows]
-            made_by = {
-                "weights": self._weights,
-                "size": str(size),
-                "gem_exponent": str(self.recipe.gem_exponent),
-            }
+            names = [os.path.join(folder, images.names[row]) for row in rows]
             if _is_finished(path, names, made_by):
                 continue
-            _, vectors, skipped = self._describe(images, rows, size)
-            if skipped:
-                raise Refusal(
-                    "expected pictures that can be read, found {}: {} ({} of {} in this chunk); replace or "
-                    "remove them".format(skipped[0][0], skipped[0][1], len(skipped), len(rows))
-                )
+            _, vectors, skipped = self._describe(images, rows, preparation)
+            _refuse_skipped(skipped, len(rows), "chunk")
             write_descriptors(path, vectors, names, made_by)
         return paths
 
-    def in_memory(self, images, size):
+    def in_memory(self, images, preparation):
         """The descriptors of the readable pictures: (rows int64 (n,), vectors float32 (n, d), skipped).
 
         `skipped` lists (name, reason) of the others.
         """
-        return self._describe(images, range(len(images)), size)
+        return self._describe(images, range(len(images)), preparation)
 
-    def _describe(self, images, rows, size):
+    def features(self, images, rows, preparation):
+        """The network's features of the pictures `rows`, neither whitened nor normalised: float32 (n, d).
+
+        Refuses an unreadable picture by name.
+        """
+        _, vectors, skipped = self._describe(images, rows, preparation, finish=False)
+        _refuse_skipped(skipped, len(rows), "selection")
+        return vectors
+
+    def _describe(self, images, rows, preparation, finish=True):
         kept, parts, skipped = [], [np.empty((0, 0), dtype=np.float32)], []
+        batches = self.reader.batches(images, rows, preparation, self.recipe.batch_size, self.recipe.portion)
         with torch.no_grad(), exact():
-            for batch_rows, pictures, rejected in self._batches(images, rows, size):
+            for batch_rows, pictures, rejected in batches:
                 skipped.extend((images.names[row], reason) for row, reason in rejected)
-                if len(batch_rows):
+                if batch_rows:
                     kept.extend(batch_rows)
-                    parts.append(self._features(torch.cat(pictures)).cpu().numpy())
+                    features = self._features(torch.cat(pictures))
+                    parts.append((self._finished(features) if finish else features).cpu().numpy())
         vectors = np.concatenate(parts[1:]) if kept else parts[0]
         return np.array(kept, dtype=np.int64), vectors, skipped
 
     def _features(self, pictures):
-        return torch.nn.functional.normalize(self.network.descriptor(network_input(pictures.to(self.device))))
+        inputs = network_input(pictures.to(self.device)).contiguous(memory_format=self._order)
+        return getattr(self.network, self.head)(inputs)
 
-    def _batches(self, images, rows, size):
-        """Yield (rows read, their pictures as uint8 parts, [(row, reason)]) for every batch_size of
-        `rows`."""
-        batch = self.recipe.batch_size
-        loader = torch.utils.data.DataLoader(
-            _Pictures(images, rows, size),
-            batch_size=self.recipe.portion,
-            shuffle=False,
-            num_workers=self.workers,
-            collate_fn=_collate,
+    def _finished(self, features):
+        if self._whitening is not None:
+            features = torch.addmm(self._whitening[0], features, self._whitening[1])
+        return torch.nn.functional.normalize(features)
+
+    def _made_as(self, preparation, rows):
+        """What a chunk file was made by, as its attributes say it."""
+        made_by = {
+            "weights": self._weights,
+            "size": str(preparation.size),
+            "gem_exponent": str(self.recipe.gem_exponent),
+        }
+        made_by.update({flag: "True" for flag in ("blurred", "grey") if getattr(preparation, flag)})
+        if self._whitening is not None:
+            made_by.update(whitening=self._whitening_digest, rows=str(rows))
+        return made_by
+
+
+def _refuse_skipped(skipped, rows, what):
+    if skipped:
+        raise Refusal(
+            "expected pictures that can be read, found {}: {} ({} of {} in this {}); replace or "
+            "remove them".format(skipped[0][0], skipped[0][1], len(skipped), rows, what)
         )
-        read, pictures, rejected, waiting = [], [], [], 0
-        for portion_read, portion_pictures, portion_rejected in loader:
-            read.extend(portion_read)
-            pictures.extend(portion_pictures)
-            rejected.extend(portion_rejected)
-            waiting += len(portion_read) + len(portion_rejected)
-            if waiting == batch:
-                yield read, pictures, rejected
-                read, pictures, rejected, waiting = [], [], [], 0
-        if waiting:
-            yield read, pictures, rejected
-
-
-class _Pictures(torch.utils.data.Dataset):
-    """Items are (row, uint8 (3, size, size), None), or (row, None, reason) for a picture that cannot be
-    read."""
-
-    def __init__(self, images, rows, size):
-        self.images, self.rows, self.size = images, rows, size
-
-    def __len__(self):
-        return len(self.rows)
-
-    def __getitem__(self, position):
-        row = self.rows[position]
-        try:
-            return row, read_picture(self.images.read(row), self.size), None
-        except RejectedImage as rejected:
-            return row, None, rejected.reason
-
-
-def _collate(items):
-    """(rows read, [their pictures, uint8 (n, 3, size, size)] or [], [(row, reason)])."""
-    read = [(row, picture) for row, picture, reason in items if reason is None]
-    pictures = [torch.from_numpy(np.stack([picture for _, picture in read]))] if read else []
-    return (
-        [row for row, _ in read],
-        pictures,
-        [(row, reason) for row, _, reason in items if reason is not None],
-    )
 
 
 def _is_finished(path, names, made_by):

@@ -10,6 +10,7 @@ from encore.runtime.atomic import replacing, write_json
 from encore.runtime.refusal import Refusal
 from encore.search.multi_scale import mean_of_scales
 from encore.search.nearest import nearest
+from encore.systems.isc.prepared_pictures import Preparation
 
 
 @dataclass(frozen=True)
@@ -82,7 +83,7 @@ def _described(collection, images, extractor):
     """(names, descriptors float32 (n, d), [Skipped]) of the pictures of `images` that can be read."""
     scales = []
     for size in extractor.recipe.scales:
-        rows, vectors, skipped = extractor.in_memory(images, size)
+        rows, vectors, skipped = extractor.in_memory(images, Preparation(size))
         scales.append(vectors)
     skipped = [Skipped(collection, name, reason) for name, reason in skipped]
     if not len(rows):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 
 import numpy as np
@@ -13,10 +14,14 @@ from encore.models.isc_network import IscNetwork, IscShape
 SHAPE = IscShape(layers=(1, 1, 1, 1), width=4, hidden=16, embedding=32, matrix=8)
 
 
-def small_network(seed=0):
+WIDE = dataclasses.replace(SHAPE, matrix=None)
+"""Without a matrix head, as in Track 1."""
+
+
+def small_network(seed=0, shape=SHAPE):
     """An IscNetwork with 8-d descriptors, a trained-looking GeM exponent and running statistics."""
     torch.manual_seed(seed)
-    network = IscNetwork(SHAPE)
+    network = IscNetwork(shape)
     with torch.no_grad():
         network.base[10].p.fill_(4.5)
         for module in network.modules():
@@ -24,6 +29,11 @@ def small_network(seed=0):
                 module.running_mean.normal_(0, 0.1)
                 module.running_var.uniform_(0.5, 1.5)
     return network
+
+
+def wide_network(seed=0):
+    """The same without matrix head: 32-d embeddings."""
+    return small_network(seed, WIDE)
 
 
 def png(seed, size=(48, 40), mode="RGB"):

@@ -1,24 +1,27 @@
 import io
 
+import h5py
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
-from encore.data.descriptors import read_attributes, read_descriptors, write_descriptors
-from encore.data.images import RejectedImage
+from encore.data.descriptors import chunk_files, read_attributes, read_descriptors, write_descriptors
+from encore.data.images import decode_image
 from encore.runtime.refusal import Refusal
+from encore.search.pca_whitening import apply_pca, train_pca
 from encore.systems.isc import extraction
 from encore.systems.isc.extraction import (
     PUBLISHED,
     ExtractionRecipe,
     Extractor,
     network_input,
-    read_picture,
 )
-from tests.encore.systems.isc.pictures import Pictures, png, small_network
+from encore.systems.isc.prepared_pictures import PictureReader, Preparation
+from tests.encore.systems.isc.pictures import Pictures, png, small_network, wide_network
 
 SIZE = 32
+AT = Preparation(SIZE)
 RECIPE = ExtractionRecipe(scales=(SIZE,), batch_size=4, batches_per_chunk=2)
 NAMES = ["T{:06d}.jpg".format(number) for number in range(11)]
 
@@ -52,7 +55,7 @@ def test_published_values():
 
 def test_descriptors_follow_the_definition():
     images = pictures()
-    rows, vectors, skipped = Extractor(small_network(), RECIPE).in_memory(images, SIZE)
+    rows, vectors, skipped = Extractor(small_network(), RECIPE).in_memory(images, AT)
     assert rows.tolist() == list(range(11)) and skipped == []
     network = small_network().eval()
     expected = [by_the_definition(images.files[row], network) for row in rows]
@@ -67,7 +70,7 @@ def test_the_trained_pooling_exponent_is_thrown_away():
     kept = Extractor(small_network(), ExtractionRecipe((SIZE,), 4, 2, gem_exponent=None))
     assert kept.network.base[10].p.tolist() == [4.5]
     images = pictures(2)
-    assert np.abs(fresh.in_memory(images, SIZE)[1] - kept.in_memory(images, SIZE)[1]).max() > 1e-3
+    assert np.abs(fresh.in_memory(images, AT)[1] - kept.in_memory(images, AT)[1]).max() > 1e-3
 
 
 def test_inputs_are_scaled_by_the_imagenet_statistics():
@@ -77,21 +80,11 @@ def test_inputs_are_scaled_by_the_imagenet_statistics():
     assert values[0, 2, 0, 1].item() == pytest.approx(-0.406 / 0.225, rel=1e-6)
 
 
-@pytest.mark.parametrize("mode", ["L", "LA", "P", "RGBA", "1"])
-def test_every_mode_becomes_rgb(mode):
-    assert read_picture(png(0, mode=mode), 8).shape == (3, 8, 8)
-
-
-def test_what_is_no_picture_is_rejected():
-    with pytest.raises(RejectedImage):
-        read_picture(b"", 8)
-
-
 @pytest.mark.parametrize("workers", [1, 2])
 def test_any_number_of_workers_gives_the_same_bits(workers):
     images = pictures(11, broken=b"no picture")
-    alone = Extractor(small_network(), RECIPE).in_memory(images, SIZE)
-    together = Extractor(small_network(), RECIPE, workers=workers).in_memory(images, SIZE)
+    alone = Extractor(small_network(), RECIPE).in_memory(images, AT)
+    together = Extractor(small_network(), RECIPE, PictureReader(workers)).in_memory(images, AT)
     assert np.array_equal(alone[0], together[0]) and np.array_equal(alone[1], together[1])
     assert alone[2] == together[2] == [("broken", alone[2][0][1])]
 
@@ -102,32 +95,32 @@ def test_the_network_sees_whole_batches_whatever_the_portions(monkeypatch):
     extractor = Extractor(small_network(), RECIPE)
     sizes, describe = [], extractor.network.descriptor
     extractor.network.descriptor = lambda inputs: sizes.append(len(inputs)) or describe(inputs)
-    _, vectors, _ = extractor.in_memory(pictures(), SIZE)
+    _, vectors, _ = extractor.in_memory(pictures(), AT)
     assert sizes == [4, 4, 3]
     monkeypatch.undo()
-    assert np.array_equal(vectors, Extractor(small_network(), RECIPE).in_memory(pictures(), SIZE)[1])
+    assert np.array_equal(vectors, Extractor(small_network(), RECIPE).in_memory(pictures(), AT)[1])
 
 
 def test_chunk_files_hold_all_pictures_in_order(tmp_path):
     images = pictures()
-    paths = Extractor(small_network(), RECIPE).to_files(images, SIZE, tmp_path / "train_32.hdf5")
+    paths = Extractor(small_network(), RECIPE).to_files(images, AT, tmp_path / "train_32.hdf5")
     # 4 pictures a batch, 2 batches a chunk: 8 + 3
     assert [path.rpartition("/")[2] for path in paths] == ["train_0_32.hdf5", "train_1_32.hdf5"]
     assert [len(read_descriptors([path])[0]) for path in paths] == [8, 3]
     ids, vectors = read_descriptors(paths)
     assert ids == [name[:-4] for name in NAMES]
-    assert np.array_equal(vectors, Extractor(small_network(), RECIPE).in_memory(images, SIZE)[1])
+    assert np.array_equal(vectors, Extractor(small_network(), RECIPE).in_memory(images, AT)[1])
 
 
 def test_finished_chunks_are_kept_and_others_made_again(tmp_path):
     pattern = tmp_path / "train_32.hdf5"
     images = pictures()
-    paths = Extractor(small_network(), RECIPE).to_files(images, SIZE, pattern)
+    paths = Extractor(small_network(), RECIPE).to_files(images, AT, pattern)
     whole = [open(path, "rb").read() for path in paths]
     with open(paths[0], "r+b") as file:
         file.truncate(100)  # cut while it was written
     images.reads = 0
-    assert Extractor(small_network(), RECIPE).to_files(images, SIZE, pattern) == paths
+    assert Extractor(small_network(), RECIPE).to_files(images, AT, pattern) == paths
     assert images.reads == 8
     assert [open(path, "rb").read() for path in paths] == whole
 
@@ -135,11 +128,11 @@ def test_finished_chunks_are_kept_and_others_made_again(tmp_path):
 def test_chunks_of_another_network_size_or_picture_are_not_kept(tmp_path):
     pattern = tmp_path / "train_32.hdf5"
     images = pictures(3)
-    (path,) = Extractor(small_network(), RECIPE).to_files(images, SIZE, pattern)
+    (path,) = Extractor(small_network(), RECIPE).to_files(images, AT, pattern)
 
     def reads(seed=0, recipe=RECIPE, names=None, size=SIZE):
         images.reads, images.names = 0, names or images.names
-        Extractor(small_network(seed), recipe).to_files(images, size, pattern)
+        Extractor(small_network(seed), recipe).to_files(images, Preparation(size), pattern)
         return images.reads
 
     assert reads() == 0
@@ -156,8 +149,66 @@ def test_chunks_of_another_network_size_or_picture_are_not_kept(tmp_path):
 def test_an_unreadable_picture_is_refused_by_name(tmp_path):
     images = pictures(3, **{"T000099.jpg": png(0)[:60]})
     with pytest.raises(Refusal, match=r"found T000099\.jpg: .* \(1 of 4 in this chunk\)"):
-        Extractor(small_network(), RECIPE).to_files(images, SIZE, tmp_path / "train_32.hdf5")
+        Extractor(small_network(), RECIPE).to_files(images, AT, tmp_path / "train_32.hdf5")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_whitened_features_follow_the_definition(tmp_path):
+    images, rows = pictures(), [7, 3, 1, 0, 9, 4, 10]
+    extractor = Extractor(wide_network(), RECIPE, head="embedding")
+    features = extractor.features(images, rows, AT)
+    network = wide_network().eval()
+    with torch.no_grad():
+        network.fix_gem(3.0)
+        inputs = torch.cat([torch.from_numpy(AT(decode_image(images.files[row]))[None]) for row in rows])
+        expected = network.embedding(network_input(inputs)).numpy()
+    assert features.shape == (7, 32) and np.abs(features - expected).max() < 1e-4
+    pca = train_pca(features, 5)
+    extractor.whiten_by(pca)
+    vectors = extractor.in_memory(images, AT)[1][rows]
+    # Independently: the centred features are U S V^T, and their whitening is U.
+    left = np.linalg.svd(features - features.mean(axis=0, dtype=np.float64), full_matrices=False)[0][:, :5]
+    left *= np.sign((left * apply_pca(pca, features)).sum(axis=0))
+    assert np.abs(vectors - left / np.linalg.norm(left, axis=1, keepdims=True)).max() < 1e-3
+    assert np.array_equal(extractor.features(images, rows, AT), features)  # still not whitened
+
+
+def test_whitened_chunk_files_say_what_made_them(tmp_path):
+    images, pattern = pictures(3), tmp_path / "train_byol.hdf5"
+    extractor = Extractor(wide_network(), RECIPE, head="embedding")
+    features = extractor.features(images, range(3), AT)
+    extractor.whiten_by(train_pca(features, 2))
+
+    def reads(preparation=AT):
+        images.reads = 0
+        extractor.to_files(images, preparation, pattern, "raw/training_images")
+        return images.reads
+
+    assert (reads(), reads()) == (3, 0)
+    (path,) = chunk_files(pattern)
+    with h5py.File(path, "r") as store:
+        assert store["image_names"][1] == b"raw/training_images/T000001.jpg"
+        assert store.attrs["rows"] == "3"
+    assert read_descriptors([path], width=2)[0] == ["T000000", "T000001", "T000002"]
+    assert (reads(Preparation(SIZE, grey=True)), reads(Preparation(SIZE, blurred=True)), reads()) == (3, 3, 3)
+    extractor.whiten_by(train_pca(features, 1))
+    assert reads() == 3
+
+
+def test_pictures_for_the_whitening_must_be_readable():
+    images = pictures(3, **{"T000099.jpg": b""})
+    with pytest.raises(Refusal, match=r"found T000099\.jpg: the file is empty .*1 of 2 in this selection"):
+        Extractor(small_network(), RECIPE).features(images, [3, 0], AT)
+
+
+def test_the_order_in_memory_changes_results_by_rounding_only():
+    plain, ordered = (
+        Extractor(wide_network(), RECIPE, head="embedding", channels_last=flag) for flag in (0, 1)
+    )
+    images = pictures()
+    assert plain._weights == ordered._weights
+    difference = plain.in_memory(images, AT)[1] - ordered.in_memory(images, AT)[1]
+    assert np.abs(difference).max() < 1e-6
 
 
 def test_bad_recipes_are_refused_by_key():

@@ -14,6 +14,8 @@ def test_published_training():
 def test_published_extraction():
     # portions of 50 uint8 pictures of 400 x 400, and a batch of 500 in use
     assert ExtractionRecipe().shared_memory(20) == (20 * 2 * 50 + 500) * 3 * 400 * 400
+    # in groups of 19 a batch may begin within a portion, which is held too
+    assert ExtractionRecipe().shared_memory(20, 19) == (20 * 2 * 50 + 550) * 3 * 400 * 400
     assert ExtractionRecipe().shared_memory(0) == 0
     assert ExtractionRecipe(batch_size=106).portion == 2
 

@@ -7,6 +7,7 @@ import pytest
 from encore.data.image_source import open_source
 from encore.runtime.refusal import Refusal
 from encore.systems.isc.extraction import ExtractionRecipe, Extractor
+from encore.systems.isc.prepared_pictures import Preparation
 from encore.systems.isc_track2.matching import Match, MatchResult, Skipped, match_sources
 from tests.encore.systems.isc.pictures import Pictures, png, small_network
 
@@ -43,7 +44,8 @@ def test_scores_are_products_of_the_mean_descriptors(extractor):
     references = Pictures({"c": png(2), "d": png(3), "e": png(4)})
 
     def described(images):
-        mean = sum(extractor.in_memory(images, size)[1].astype(np.float64) for size in (24, 32)) / 2
+        scales = [extractor.in_memory(images, Preparation(size))[1].astype(np.float64) for size in (24, 32)]
+        mean = sum(scales) / 2
         return mean / np.linalg.norm(mean, axis=1, keepdims=True)
 
     products = described(queries) @ described(references).T

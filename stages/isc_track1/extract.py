@@ -1,0 +1,89 @@
+"""Extract the descriptors of one group of models: `extract GROUP`, "all" or e.g. baseline_CC-50."""
+
+from __future__ import annotations
+
+import os
+
+from encore.data.manifest import Manifest
+from encore.runtime.atomic import file_digest
+from encore.runtime.parameters import read_parameters, recipe_digest
+from encore.runtime.refusal import Refusal
+from encore.runtime.stage import Stage, needed, run_stage, stage_parser
+from encore.systems.isc.extraction import Extractor
+from encore.systems.isc.prepared_pictures import PictureReader
+from encore.systems.isc_track1.backbones import network_shape
+from encore.systems.isc_track1.descriptor_files import DESCRIPTORS
+from encore.systems.isc_track1.extraction import (
+    ExtractParameters,
+    disk_bytes,
+    extract_model,
+    open_sources,
+)
+from encore.systems.isc_track1.groups import weights_path
+from encore.systems.isc_track1.reference_parts import PARTS
+from encore.systems.isc_track1.test_plan import MULTI_PART, TestPlan
+from encore.training.checkpoint import load_stripped
+
+
+def main():
+    parser = stage_parser(__doc__)
+    parser.add_argument("group", help="one of isc_track1.test.groups in the parameter file")
+    arguments = parser.parse_args()
+    with Stage("isc_track1", "extract", item=arguments.group) as stage:
+        parameters = stage.parameters(arguments.params, ExtractParameters)
+        plan = read_parameters(arguments.params, "isc_track1.test", TestPlan)
+        if arguments.group not in plan.groups:
+            raise Refusal(
+                "{}: isc_track1.test.groups: group {} is none of {}".format(
+                    arguments.params, arguments.group, ", ".join(plan.groups)
+                )
+            )
+        models = plan.models(arguments.group)
+        shapes = {name: network_shape(arguments.params, name) for _, name in models}
+        sources = open_sources(parameters)
+        memory = parameters.recipe(plan).shared_memory(parameters.workers, PARTS)
+        stage.need_shared_memory(memory, "decoded pictures")
+        work = stage.work_folder(recipe_digest(*identity(stage, parameters, plan, models)))
+        widths = {name: shape.embedding for name, shape in shapes.items()}
+        size = disk_bytes(models, plan, parameters, sources.counts, widths)
+        stage.need_disk(size, "descriptors", done=work)
+        extract(parameters, plan, models, shapes, sources, work)
+        stage.publish(work, os.path.join(DESCRIPTORS, arguments.group))
+        stage.metrics(counts(models, parameters, sources))
+
+
+def identity(stage, parameters, plan, models):
+    """What the descriptors are made from: weights, recorded inputs, the contents of the query sets."""
+    return [
+        parameters.deciding(),
+        [plan.scales, plan.multi_part_scale, models],
+        [file_digest(needed(weights_path(*(model + (plan.groups,))))) for model in models],
+        stage.inputs("training_images", "reference_images"),
+        [Manifest.read(folder).digest for folder in (parameters.queries, parameters.original_queries)],
+    ]
+
+
+def extract(parameters, plan, models, shapes, sources, folder):
+    """Write the descriptor files of all `models` into `folder`."""
+    import torch
+
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    reader = PictureReader(parameters.workers, parameters.keep_bytes)
+    for tag, backbone in models:
+        network = load_stripped(weights_path(tag, backbone, plan.groups), shapes[backbone])
+        extractor = Extractor(
+            network, parameters.recipe(plan), reader, device, "embedding", channels_last=device == "cpu"
+        )
+        extract_model(extractor, tag, backbone, plan, parameters.pca, sources, folder)
+
+
+def counts(models, parameters, sources):
+    values = dict(sources.counts, models=len(models), dimension=parameters.pca.dimensions)
+    if MULTI_PART not in [tag for tag, _ in models]:
+        values.update(parts=0, original_queries=0)
+    values["train"] = values.pop("training")
+    return values
+
+
+if __name__ == "__main__":
+    run_stage(main)
