@@ -87,7 +87,12 @@ def fuse(parameters, plan, folder):
         steps["with_pairs"] = truth.micro_ap(fusion.second_submission(submission, fusion.pairs(), limit))
     value = evaluate_submission(files.path(SUBMISSION), parameters.ground_truth, drop)
     rows = sum(len(rows) for lists in scales.values() for rows in lists.values())
-    return dict(value.metrics, rows=rows, **dict(singles, **steps)), value.curve, steps
+    values = dict(
+        value.metrics, rows=rows, models=len(plan.tags) * len(plan.backbones), **dict(singles, **steps)
+    )
+    values["ensemble_gain"] = values["ensemble_of_backbones"] - values["single_model"]
+    values["multi_part_gain"] = values["with_multi_part"] - values["ensemble_of_backbones"]
+    return values, value.curve, steps
 
 
 def list_folder(plan, scale_folder, test_folder, backbone):

@@ -8,13 +8,15 @@ import pytest
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 STAGES = sorted(
-    name[:-3]
-    for name in os.listdir(os.path.join(ROOT, "stages", "isc_track2"))
+    "{}.{}".format(system, name[:-3])
+    for system in os.listdir(os.path.join(ROOT, "stages"))
+    if os.path.isdir(os.path.join(ROOT, "stages", system)) and system != "__pycache__"
+    for name in os.listdir(os.path.join(ROOT, "stages", system))
     if name != "__init__.py" and name.endswith(".py")
 )
 REPORT = """
 import resource, sys
-import stages.isc_track2.{}
+import stages.{}
 used = resource.getrusage(resource.RUSAGE_SELF)
 slow = [name for name in ("torchvision", "timm", "skimage", "pandas", "matplotlib") if name in sys.modules]
 print(used.ru_utime + used.ru_stime, slow)

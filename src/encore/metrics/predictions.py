@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from encore.metrics.decimal_texts import decimal_texts
 from encore.metrics.pairs import GroundTruth, Predictions
 from encore.runtime.atomic import replacing
 from encore.runtime.refusal import Refusal
@@ -23,6 +24,7 @@ from encore.runtime.refusal import Refusal
 PREDICTIONS_HEADER = b"query_id,reference_id,score"
 GROUND_TRUTH_HEADER = b"query_id,reference_id"
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+ROWS_AT_A_TIME = 200000
 
 
 class IdTable:
@@ -117,6 +119,63 @@ def write_predictions(path, query_ids, reference_ids, scores, decimals=None):
     if np.isnan(scores).any():
         raise Refusal("expected scores that can be ordered, found NaN for {}".format(path))
     _write_rows(path, PREDICTIONS_HEADER, query_ids, reference_ids, map(shown, scores.tolist()))
+
+
+def write_numbered_predictions(path, query_ids, reference_ids, pairs, decimals=6):
+    """Write a prediction CSV of row numbers, with header, atomically, in the given order: a million rows take
+    a second.
+
+    `query_ids`, `reference_ids`: ASCII texts of the rows, lists or arrays of fixed-length bytes; `pairs`: has
+    `query` and `reference`, int64 (n,) row numbers, and `score` (n,). Scores are written as `"%.6f"` writes
+    them.
+    """
+    sides = [
+        (_id_characters(path, ids), numbers)
+        for ids, numbers in ((query_ids, pairs.query), (reference_ids, pairs.reference))
+    ]
+    if not np.isfinite(pairs.score).all():
+        raise Refusal("expected finite scores, found NaN or infinity for {}".format(path))
+    with replacing(path) as file:
+        file.write(PREDICTIONS_HEADER + b"\n")
+        for first in range(0, len(pairs.score), ROWS_AT_A_TIME):
+            rows = slice(first, first + ROWS_AT_A_TIME)
+            columns = [characters[numbers[rows]] for characters, numbers in sides]
+            columns.append(decimal_texts(pairs.score[rows], decimals))
+            file.write(_lines(columns))
+
+
+def _lines(columns):
+    """The CSV lines of `columns`, each uint8 (n, w) with zeros where there is no character."""
+    table = np.empty((len(columns[0]), sum(column.shape[1] + 1 for column in columns)), dtype=np.uint8)
+    start = 0
+    for column in columns:
+        end = start + column.shape[1]
+        table[:, start:end] = column
+        table[:, end] = ord(",")
+        start = end + 1
+    table[:, -1] = ord("\n")
+    return table[table != 0].tobytes()
+
+
+def _id_characters(path, ids):
+    """uint8 (n, w): the characters of the `ids`, ASCII texts, with zeros behind; Refusal for one that a CSV
+    file cannot hold."""
+    if not len(ids):
+        return np.zeros((0, 1), dtype=np.uint8)
+    try:
+        texts = np.asarray(ids).astype("S")
+    except UnicodeEncodeError as error:
+        raise Refusal("expected ASCII ids, found {!r} for {}".format(error.object, path)) from None
+    characters = texts.view(np.uint8).reshape(len(texts), -1)
+    wrong = np.isin(characters, np.frombuffer(b",\r\n", dtype=np.uint8)).any(axis=1)
+    wrong |= (characters[:, 0] == 0) | ((characters[:, :-1] == 0) & (characters[:, 1:] != 0)).any(axis=1)
+    if wrong.any():
+        raise Refusal(
+            "expected ids of some characters, without commas and line breaks, found {!r} for {}".format(
+                _shown(texts[int(np.argmax(wrong))]), path
+            )
+        )
+    return characters
 
 
 def write_ground_truth(path, query_ids, reference_ids):

@@ -6,10 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from encore.runtime.refusal import Refusal
-from encore.search.nearest import nearest
-
-REDUCTIONS = ("avg", "min")
+from encore.search.training_similarity import check_reduction, training_similarity
 
 
 @dataclass(frozen=True)
@@ -24,23 +21,11 @@ class Stretching:
     reduction: str = "avg"
 
     def __post_init__(self):
-        if self.reduction not in REDUCTIONS:
-            raise Refusal(
-                "expected stretching reduction to be one of {}, found {!r}".format(REDUCTIONS, self.reduction)
-            )
-        if self.neighbours < 1:
-            raise Refusal("expected stretching neighbours to be at least 1, found {}".format(self.neighbours))
+        check_reduction("stretching", self.neighbours, self.reduction)
 
     def training_similarity(self, queries, training):
         """t float32 (q,): the reduced inner products with the n nearest of `training` (float32 (m, d))."""
-        if len(training) < self.neighbours:
-            raise Refusal(
-                "expected at least {} training descriptors for stretching, found {}".format(
-                    self.neighbours, len(training)
-                )
-            )
-        score, _ = nearest(queries, training, self.neighbours)
-        return score[:, -1] if self.reduction == "min" else score.mean(axis=1, dtype=np.float32)
+        return training_similarity("stretching", queries, training, self.neighbours, self.reduction)
 
     def stretched(self, queries, training):
         """q * (-t) * factor for every row q of `queries`: float32 (q, d), not normalised (spec isc-track2

@@ -4,9 +4,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from encore.runtime.refusal import Refusal
-from encore.search.nearest import QUERY_TILE, REFERENCE_TILE, first_row_not_finite, nearest, score_blocks
-
-METRICS = ("inner_product", "squared_l2")
+from encore.search.nearest import nearest
+from encore.search.products import METRICS, QUERY_TILE, REFERENCE_TILE
+from tests.encore.search.cut_set import CutSet
+from tests.encore.search.small_products import SmallHostProducts
 
 
 def by_loops(queries, references, k, metric):
@@ -27,7 +28,7 @@ def by_loops(queries, references, k, metric):
 @settings(deadline=None, max_examples=40)
 @given(
     seed=st.integers(0, 2**31),
-    shape=st.tuples(st.integers(1, 6), st.integers(1, 30), st.integers(1, 4)),
+    shape=st.tuples(st.integers(1, 6), st.integers(1, 600), st.integers(1, 4)),
     k=st.integers(1, 40),
     metric=st.sampled_from(METRICS),
 )
@@ -36,29 +37,22 @@ def test_equals_the_loops_with_ties(seed, shape, k, metric):
     random = np.random.RandomState(seed)
     queries = random.randint(-2, 3, (shape[0], shape[2])).astype(np.float32)
     references = random.randint(-2, 3, (shape[1], shape[2])).astype(np.float32)
-    score, index = nearest(queries, references, k, metric)
+    score, index = nearest(queries, references, k, products=SmallHostProducts(metric))
     expected = by_loops(queries, references, k, metric)
     assert [list(zip(*pair)) for pair in zip(score.tolist(), index.tolist())] == expected
 
 
 @pytest.mark.parametrize("metric", METRICS)
-def test_any_chunk_size_gives_the_same_bits(metric):
+def test_any_way_of_cutting_gives_the_same_bits(metric, monkeypatch):
     random = np.random.RandomState(3)
     queries = random.standard_normal((QUERY_TILE + 7, 16)).astype(np.float32)
-    references = random.standard_normal((3 * REFERENCE_TILE + 101, 16)).astype(np.float32)
+    references = random.standard_normal((9 * REFERENCE_TILE + 101, 16)).astype(np.float32)
     references[REFERENCE_TILE + 50 : REFERENCE_TILE + 80] = references[:30]  # ties over a chunk's border
     score, index = nearest(queries, references, 9, metric)
-    for chunk in (1, REFERENCE_TILE + 1, 2 * REFERENCE_TILE, 10**9):
-        other = nearest(queries, references, 9, metric, reference_chunk=chunk)
+    for rows, block in ((999, 65536), (REFERENCE_TILE + 1, QUERY_TILE), (10**9, 2 * QUERY_TILE)):
+        monkeypatch.setattr("encore.search.tiling.BLOCK", block)
+        other = nearest(CutSet(queries, rows), CutSet(references, rows), 9, metric)
         assert np.array_equal(other[0], score) and np.array_equal(other[1], index)
-
-
-def test_tiles_keep_their_absolute_positions():
-    references = np.zeros((2 * REFERENCE_TILE + 3, 1), np.float32)
-    for chunk in (1, REFERENCE_TILE - 1, REFERENCE_TILE, REFERENCE_TILE + 1):
-        blocks = list(score_blocks(references[:1], references, "inner_product", chunk))
-        assert [offset % REFERENCE_TILE for offset, _ in blocks] == [0] * len(blocks)
-        assert sum(scores.shape[1] for _, scores in blocks) == len(references)
 
 
 @pytest.mark.parametrize("metric", METRICS)
@@ -118,4 +112,3 @@ def test_refusals_name_the_row():
         nearest(good, good, 1, "cosine")
     with pytest.raises(ValueError, match="k is at least 1"):
         nearest(good, good, 0)
-    assert first_row_not_finite(np.ones((70000, 1), np.float32)) is None
