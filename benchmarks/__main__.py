@@ -6,7 +6,16 @@ import platform
 import sys
 from pathlib import Path
 
-from benchmarks import generation_chain, generation_workers, manifest_check, micro_ap, mini_run
+from benchmarks import (
+    fusion,
+    generation_chain,
+    generation_workers,
+    manifest_check,
+    micro_ap,
+    mini_run,
+    reference_division,
+    score_normalisation,
+)
 from encore.runtime.atomic import write_json
 from encore.runtime.fingerprint import fingerprint
 
@@ -22,14 +31,30 @@ GOALS = (
     ("micro_ap", "difference_csv_to_integer_ids", 1e-12, False),
     ("manifest_check", "seconds", 5.0, False),
     ("manifest_check", "peak_memory_bytes", 2**30, False),
-    ("mini_run", "wall_seconds", 300.0, False),
+    ("reference_division", "ratio", 1.1, False),
+    ("score_normalisation", "ratio", 1.3, False),
+    ("score_normalisation", "peak_memory_bytes", 2**31, False),
+    ("fusion", "pandas_over_encore", 5.0, True),
+    ("fusion", "differing_rows", 0, False),
+    ("fusion", "difference_of_scores", 1e-9, False),
+    ("mini_run", "elapsed_seconds", 540.0, False),
     ("mini_run", "peak_memory_bytes", 4 * 2**30, False),
+)
+MODULES = (
+    generation_chain,
+    generation_workers,
+    micro_ap,
+    manifest_check,
+    reference_division,
+    score_normalisation,
+    fusion,
+    mini_run,
 )
 
 
 def main():
     results = {}
-    for module in (generation_chain, generation_workers, micro_ap, manifest_check, mini_run):
+    for module in MODULES:
         name = module.__name__.rsplit(".", 1)[1]
         print("{} …".format(name), flush=True)
         results[name] = module.run()

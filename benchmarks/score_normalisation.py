@@ -65,6 +65,7 @@ def measure(queries, references, training, width, results, runs):
         "seconds_bare_products": min(bare),
         "peak_memory_bytes": peak,
         "pairs": len(found),
+        "multiply_adds_per_second": len(query) * (len(train) + len(reference)) * query.shape[1] / min(bare),
     }
     print(json.dumps(figures))
 

@@ -154,7 +154,7 @@ def recipe(
         write_frozen(read_parameters(size.folder / "params.yaml"), systems, size.frozen_recipe)
         print(size.frozen_recipe)
         return
-    objections = {system: recipe_objection(size, system) for system in systems}
+    objections = {system: recipe_objection(size, [system]) for system in systems}
     for system, objection in objections.items():
         print(f"{system}: {objection or 'as stated'}")
     raise typer.Exit(1 if any(objections.values()) else 0)
@@ -265,6 +265,24 @@ def digests(
     columns = ("data_set", "recorded", "found")
     _table(columns, [dataclasses.asdict(row) for row in rows], as_json)
     raise typer.Exit(0 if all(row.holds for row in rows) else 1)
+
+
+@app.command(epilog="Example: [bold]encore forecast . --cores 20 --gpus 33[/]")
+def forecast(
+    folder: FolderArgument = Path("."),
+    cores: Annotated[int, typer.Option(min=1, help="CPU cores to use at a time")] = 20,
+    gpus: Annotated[int, typer.Option(min=1, help="GPUs to use at a time")] = 4,
+    gpu_record: Annotated[
+        Optional[Path],
+        typer.Option(help="record of `make gpu-check`", show_default="a V100, as the authors' hours imply"),
+    ] = None,
+    as_json: JsonOption = False,
+):
+    """Say before a run of Track 1 what it will take: pictures, hours and gigabytes of every stage."""
+    from checks.forecast.command import forecast_rows
+
+    rows = forecast_rows(folder, cores, gpus, gpu_record)
+    _table(("stage", "amount", "of", "hours", "gigabytes", "basis"), rows, as_json)
 
 
 def _seed_runs(texts):

@@ -14,7 +14,20 @@ from encore.runtime.refusal import Refusal
 # Keys that say on what a run runs and how its files are cut, not what it computes. The seed is among them
 # because a claim holds for any seed, except the one that makes the held-out queries: they are measured.
 MACHINE_KEYS = frozenset(
-    {"seed", "workers", "classes_per_shard", "images_per_shard", "save_every", "keep_bytes"}
+    {
+        "seed",
+        "workers",
+        "processes",
+        "classes_per_shard",
+        "images_per_shard",
+        "pairs_per_shard",
+        "pictures_per_shard",
+        "pictures_per_chunk",
+        "queries_per_shard",
+        "save_every",
+        "keep_bytes",
+        "keep_checkpoints",
+    }
 )
 HELD_OUT = "held_out"
 

@@ -16,9 +16,18 @@ class System(NamedTuple):
 
 
 def _isc_track2(device, dtype):
-    from benchmarks.gpu_check.isc_track2 import training_steps
+    from benchmarks.gpu_check.isc_tracks import training_steps
 
     return training_steps(device, dtype)
 
 
-SYSTEMS = (System("isc_track2", ("numpy", "PIL"), _isc_track2),)
+def _isc_track1(device, dtype):
+    from benchmarks.gpu_check.isc_tracks import TRACK1_RECIPE, training_steps
+
+    return training_steps(device, dtype, TRACK1_RECIPE)
+
+
+SYSTEMS = (
+    System("isc_track2", ("numpy", "PIL"), _isc_track2),
+    System("isc_track1", ("numpy", "PIL"), _isc_track1),
+)

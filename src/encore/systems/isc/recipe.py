@@ -46,6 +46,8 @@ class TrainingRecipe:
     print_every: int = 10
     save_every: int = limited(0, low=0)
     """Steps between checkpoints within an epoch; 0: only the published one after each epoch."""
+    processes: int = limited(1, low=1, high=4)
+    """Processes that the stage starts to carry the replicas: 1, 2 or 4, on GPUs one each. Changes no number."""
     workers: int = limited(8, low=0, high=1024)
     keep_bytes: int = limited(0, low=0)
     """Memory per loader process for images that were decoded before; changes no number."""
@@ -82,6 +84,14 @@ class TrainingRecipe:
     def digest(self):
         """What a resumed run must share with the one that wrote the checkpoint, as name -> text."""
         values = dataclasses.asdict(self)
-        for free in ("epochs", "print_every", "save_every", "workers", "keep_bytes", "keep_checkpoints"):
+        for free in (
+            "epochs",
+            "print_every",
+            "save_every",
+            "processes",
+            "workers",
+            "keep_bytes",
+            "keep_checkpoints",
+        ):
             del values[free]
         return {name: json.dumps(value, sort_keys=True) for name, value in values.items()}

@@ -20,6 +20,7 @@ from encore.systems.isc.flags import overrides
 from encore.systems.isc.training import train
 from encore.systems.isc.training_command import TRACK2, TrainingScript, training_command
 from encore.training import checkpoint
+from encore.training.launch import further_processes
 
 
 class TrainingJob(NamedTuple):
@@ -59,7 +60,7 @@ def run_training_stage(job: TrainingJob, recipe, arguments):
     digest = recipe_digest(
         command.recipe.digest(), command.recipe.epochs, identity, file_digest(needed(job.start))
     )
-    if int(os.environ.get("RANK", "0")) > 0:  # a further process of torchrun: the first one keeps the records
+    if int(os.environ.get("RANK", "0")) > 0:  # a further process of the run: the first one keeps the records
         _run(job, command, data, work_path(job.system, "train", digest, job.item))
         return
     for warning in warnings:
@@ -70,7 +71,8 @@ def run_training_stage(job: TrainingJob, recipe, arguments):
         stage.recorded["published_flags"] = {key: str(value) for key, value in sorted(chosen.items())}
         stage.need_shared_memory(command.recipe.shared_memory(), "batches of pictures")
         work = stage.work_folder(digest)
-        result = _run(job, command, data, work)
+        with further_processes(command.recipe.processes):
+            result = _run(job, command, data, work)
         _report_start(result, stage)
         if command.logs is not None:  # beside the pipeline: its metrics stay those of its own run
             write_curves(os.path.join(command.logs, "history.jsonl"), os.path.join(command.logs, "loss.csv"))

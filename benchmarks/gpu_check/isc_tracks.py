@@ -1,8 +1,9 @@
-"""Training steps of Track 2 on a small network: data, network, loss and optimizer are those of the system."""
+"""Training steps of both tracks on a small network: its parts are those of the system."""
 
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -24,6 +25,10 @@ RECIPE = TrainingRecipe(
     iterations=5,
     workers=0,
 )
+TRACK1_RECIPE = replace(
+    RECIPE, system="isc_track1", shape=replace(RECIPE.shape, layers=(1, 2, 1, 1), matrix=None, ibn=True)
+)
+"""Track 1 has no matrix head, and one of its backbones is IBN-a."""
 FULL_RATE = 5  # the epoch in which the published schedule reaches the whole learning rate
 
 
