@@ -1,5 +1,6 @@
 """The stages from pictures to stripped weights, in a folder of their own, as dvc runs them."""
 
+import contextlib
 import json
 import os
 import pickle
@@ -14,6 +15,7 @@ from encore.data.shards import ShardSet
 from encore.models.resnet import ResNet
 from encore.runtime.refusal import Refusal
 from encore.runtime.safe_load import safe_load
+from encore.systems.isc import training_stage
 from encore.systems.isc_track1.backbones import start_weights_path, weights_name
 from encore.systems.isc_track1.face_detectors import CascadeDetector
 from encore.training import checkpoint
@@ -137,3 +139,24 @@ def test_from_pictures_to_stripped_weights(stage, monkeypatch):
 def test_bad_command_lines_are_refused(stage, module, line, message):
     with pytest.raises(Refusal, match=message):
         stage(module, line)
+
+
+def test_a_recipe_that_names_processes_gets_them(stage, monkeypatch):
+    started = []
+
+    @contextlib.contextmanager
+    def processes(count):
+        started.append(count)
+        yield
+
+    monkeypatch.setattr(training_stage, "further_processes", processes)
+    with open("params.yaml") as file:
+        text = file.read()
+    with open("params.yaml", "w") as file:
+        file.write(text.replace("print_every: 1, workers: 0}", "print_every: 1, workers: 0, processes: 2}"))
+    try:
+        stage(train, "baseline_CC 50 --epochs 1 --logs-dir by_two")
+    finally:
+        with open("params.yaml", "w") as file:
+            file.write(text)
+    assert started == [2]
