@@ -17,6 +17,7 @@ from encore.runtime.refusal import Refusal
 from encore.runtime.stage import Stage, run_stage, stage_parser
 from encore.systems import barlow_twins
 from encore.systems.barlow_twins import PretrainingRecipe
+from encore.systems.isc.published_weights import checked_digest
 from encore.systems.isc_track1.backbones import BY_NAME, backbone_of, network_shape, start_weights_path
 from encore.systems.momentum2_teacher import pretraining as momentum2_teacher
 from encore.systems.momentum2_teacher.published_files import check_backbone
@@ -74,15 +75,7 @@ def main():
 
 
 def use_published(stage, backbone, parameters, shape):
-    if not os.path.isfile(parameters.published):
-        raise Refusal("{}: missing: `encore data` says where to get it".format(parameters.published))
-    digest = file_digest(parameters.published)
-    if parameters.sha256 is not None and digest != parameters.sha256:
-        raise Refusal(
-            "{}: its SHA-256 is {}, expected {}: take the published file again".format(
-                parameters.published, digest, parameters.sha256
-            )
-        )
+    digest = checked_digest(parameters.published, parameters.sha256)
     check_backbone(parameters.published, shape)
     work = stage.work_folder(recipe_digest(parameters, digest))
     copy = os.path.join(work, "start")

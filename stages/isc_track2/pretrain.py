@@ -8,12 +8,12 @@ import shutil
 from typing import Optional
 
 from encore.data.image_source import open_source
-from encore.runtime.atomic import file_digest
 from encore.runtime.parameters import limited, recipe_digest
 from encore.runtime.refusal import Refusal
 from encore.runtime.stage import Stage, run_stage, stage_parser
 from encore.systems.barlow_twins import PretrainingRecipe, pretrain
 from encore.systems.isc.parameters import network_shape
+from encore.systems.isc.published_weights import checked_digest
 
 OUTPUT = "models/isc_track2/start.pth"
 
@@ -48,15 +48,7 @@ def main():
 
 
 def use_published(stage, parameters):
-    if not os.path.isfile(parameters.published):
-        raise Refusal("{}: missing: `encore data` says where to get it".format(parameters.published))
-    digest = file_digest(parameters.published)
-    if parameters.sha256 is not None and digest != parameters.sha256:
-        raise Refusal(
-            "{}: its SHA-256 is {}, expected {}: take the published file again".format(
-                parameters.published, digest, parameters.sha256
-            )
-        )
+    digest = checked_digest(parameters.published, parameters.sha256)
     work = stage.work_folder(recipe_digest(parameters, digest))
     copy = os.path.join(work, "start.pth")
     shutil.copyfile(parameters.published, copy)
