@@ -19,5 +19,5 @@ def test_a_missing_and_another_file_are_refused(tmp_path):
     with pytest.raises(Refusal, match="weights: missing: `encore data` says where"):
         checked_digest(str(tmp_path / "weights"))
     (tmp_path / "weights").write_bytes(b"abd")
-    with pytest.raises(Refusal, match="weights: its SHA-256 is [0-9a-f]{64}, expected 00: take the published"):
+    with pytest.raises(Refusal, match="its SHA-256 is [0-9a-f]{64}, expected 00: take the published"):
         checked_digest(str(tmp_path / "weights"), "00")
