@@ -145,11 +145,13 @@ def recipe(
 ):
     """Compare params.yaml with the parameters that the claims belong to; exit 1 when they differ."""
     from checks.claims import read_all_claims
+    from checks.lineage import systems_behind
     from checks.recipe import freeze as write_frozen
     from checks.recipe import read_parameters, recipe_objection
 
     size = Size.of(folder, claims)
-    systems = sorted({claim.system for claim in read_all_claims(size.claims) if claim.tier == size.tier})
+    claims = [claim for claim in read_all_claims(size.claims) if claim.tier == size.tier]
+    systems = systems_behind(size.folder, [claim.metric.file for claim in claims])
     if freeze:
         write_frozen(read_parameters(size.folder / "params.yaml"), systems, size.frozen_recipe)
         print(size.frozen_recipe)

@@ -6,10 +6,12 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from checks.recipe import section_of
 from checks.yaml_file import read_yaml
 from encore.runtime.refusal import Refusal
 
 ITEM = re.compile(r"\$\{item[^}]*\}")
+VALUE = re.compile(r"\$\{(?!item\b)([^}]+)\}")
 SOME_ITEM = "item"
 
 
@@ -32,7 +34,7 @@ def lineage(folder, metric_file):
     value = read_yaml(path, "no such file: a size is the folder of a dvc.yaml")
     if not isinstance(value, dict) or not isinstance(value.get("stages"), dict):
         raise Refusal(f"{path}: expected a mapping with stages")
-    stages = value["stages"]
+    stages = _resolved(value["stages"], Path(folder) / "params.yaml")
     found, waiting = [], _producers(stages, metric_file)
     if not waiting:
         raise Refusal(
@@ -42,13 +44,36 @@ def lineage(folder, metric_file):
         name = waiting.pop()
         if name not in found:
             found.append(name)
-            for dependency in _paths(stages[name].get("deps", [])):
+            for dependency in stages[name]["deps"]:
                 waiting.extend(_producers(stages, dependency))
-    sections = {key for name in found for key in _paths(stages[name].get("params", []))}
+    sections = {key for name in found for key in stages[name]["params"]}
     written = [path for name in found for path in _written(stages[name]) if path.startswith("fingerprints/")]
     return Lineage(
         tuple(sorted(found)), tuple(sorted(sections)), tuple(sorted(ITEM.sub("*", path) for path in written))
     )
+
+
+def systems_behind(folder, metric_files):
+    """The sorted names of the systems whose parameters the metric files of a size rest on."""
+    found = {name for file in set(metric_files) for name in lineage(folder, file).sections}
+    return sorted({name.split(".")[0] for name in found})
+
+
+def _resolved(stages, path):
+    """The stages with `${a.b}` replaced by its value in params.yaml; items of a matrix stay as they are."""
+    values = read_yaml(path, "no such file: dvc.yaml takes values from it")
+
+    def value(match):
+        found = section_of(values, match.group(1))
+        return match.group() if found is None or isinstance(found, (dict, list)) else str(found)
+
+    return {
+        name: {
+            kind: [VALUE.sub(value, entry) for entry in _paths(body.get(kind, []))]
+            for kind in ("deps", "params", "outs", "metrics", "plots")
+        }
+        for name, body in ((name, stage.get("do", stage)) for name, stage in stages.items())
+    }
 
 
 def _producers(stages, wanted):
@@ -70,7 +95,7 @@ def _fits(pattern, name):
 
 
 def _written(body):
-    return [path for kind in ("outs", "metrics", "plots") for path in _paths(body.get(kind, []))]
+    return [path for kind in ("outs", "metrics", "plots") for path in body[kind]]
 
 
 def _paths(entries):

@@ -97,11 +97,14 @@ def keys_run_otherwise(fingerprints, frozen):
     altered = set()
     for path in fingerprints:
         record = json.loads(Path(path).read_text(encoding="utf-8"))
-        section = "{}.{}".format(record.get("system"), record.get("stage"))
-        ran, stated = flatten(record.get("parameters") or {}), section_of(frozen, section)
-        if ran and isinstance(stated, dict):
-            stated = flatten(stated)
-            altered |= {f"{section}.{key} as run" for key in stated if ran.get(key) != stated[key]}
+        system = record.get("system")
+        sections = {record.get("stage"): record.get("parameters"), **(record.get("other_parameters") or {})}
+        for name, parameters in sections.items():
+            section = f"{system}.{name}"
+            ran, stated = flatten(parameters or {}), section_of(frozen, section)
+            if ran and isinstance(stated, dict):
+                stated = flatten(stated)
+                altered |= {f"{section}.{key} as run" for key in stated if ran.get(key) != stated[key]}
     return sorted(altered)
 
 

@@ -13,6 +13,7 @@ from encore.detection.retina_net import Selection
 from encore.runtime.atomic import file_digest
 from encore.runtime.parameters import limited, recipe_digest
 from encore.runtime.refusal import Refusal
+from encore.runtime.shared_memory import loader_bytes
 from encore.runtime.stage import Stage, needed, run_stage, stage_parser
 from encore.systems.isc_overlays.inference import detect_in_parts, open_detector
 from encore.systems.isc_overlays.summary import count_found
@@ -51,7 +52,7 @@ def main():
             parts.append(file_digest(needed(DETECTOR)))
         work = stage.work_folder(recipe_digest(*parts))
         find = detect_now if own else take_published
-        write_detections(work, queries.names, *find(parameters, queries, work))
+        write_detections(work, queries.names, *find(parameters, queries, work, stage))
         detections = Detections.open(work)
         if parameters.export:
             detections.export(work)
@@ -59,15 +60,16 @@ def main():
         stage.metrics(dataclasses.asdict(count_found(detections)))
 
 
-def detect_now(parameters, queries, work):
+def detect_now(parameters, queries, work, stage):
     """(arrays of the detections, long side of the frame)"""
     selection = Selection(parameters.confidence, parameters.overlap, parameters.most)
     network, shape = open_detector(DETECTOR, selection)
     batch, workers = parameters.batch, parameters.workers
+    stage.need_shared_memory(loader_bytes(workers, batch * 3 * shape.size**2), "frames")
     return detect_in_parts(work, network, queries, shape.size, batch, workers), shape.size
 
 
-def take_published(parameters, queries, work):
+def take_published(parameters, queries, work, stage):
     """(arrays of the published detections, long side of their frame)"""
     if parameters.published is None:
         raise Refusal(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from encore.data.descriptor_rows import DescriptorRows
 from encore.data.manifest import Manifest
 from encore.runtime.atomic import file_digest
 from encore.runtime.parameters import read_parameters, recipe_digest
@@ -12,7 +13,13 @@ from encore.runtime.stage import Stage, needed, run_stage, stage_parser
 from encore.systems.isc.extraction import Extractor
 from encore.systems.isc.prepared_pictures import PictureReader
 from encore.systems.isc_track1.backbones import network_shape
-from encore.systems.isc_track1.descriptor_files import DESCRIPTORS
+from encore.systems.isc_track1.descriptor_files import (
+    DESCRIPTORS,
+    MULTI_PART_FOLDER,
+    ORIGINAL_QUERIES,
+    PARTS,
+    model_folder,
+)
 from encore.systems.isc_track1.extraction import (
     ExtractParameters,
     disk_bytes,
@@ -20,7 +27,7 @@ from encore.systems.isc_track1.extraction import (
     open_sources,
 )
 from encore.systems.isc_track1.groups import weights_path
-from encore.systems.isc_track1.reference_parts import PARTS
+from encore.systems.isc_track1.reference_parts import PARTS as PARTS_OF_ONE
 from encore.systems.isc_track1.test_plan import MULTI_PART, TestPlan
 from encore.training.checkpoint import load_stripped
 
@@ -41,7 +48,7 @@ def main():
         models = plan.models(arguments.group)
         shapes = {name: network_shape(arguments.params, name) for _, name in models}
         sources = open_sources(parameters)
-        memory = parameters.recipe(plan).shared_memory(parameters.workers, PARTS)
+        memory = parameters.recipe(plan).shared_memory(parameters.workers, PARTS_OF_ONE)
         stage.need_shared_memory(memory, "decoded pictures")
         work = stage.work_folder(recipe_digest(*identity(stage, parameters, plan, models)))
         widths = {name: shape.embedding for name, shape in shapes.items()}
@@ -49,7 +56,7 @@ def main():
         stage.need_disk(size, "descriptors", done=work)
         extract(parameters, plan, models, shapes, sources, work)
         stage.publish(work, os.path.join(DESCRIPTORS, arguments.group))
-        stage.metrics(counts(models, parameters, sources))
+        stage.metrics(counts(models, parameters, sources, plan, work))
 
 
 def identity(stage, parameters, plan, models):
@@ -77,10 +84,14 @@ def extract(parameters, plan, models, shapes, sources, folder):
         extract_model(extractor, tag, backbone, plan, parameters.pca, sources, folder)
 
 
-def counts(models, parameters, sources):
+def counts(models, parameters, sources, plan, work):
     values = dict(sources.counts, models=len(models), dimension=parameters.pca.dimensions)
-    if MULTI_PART not in [tag for tag, _ in models]:
-        values.update(parts=0, original_queries=0)
+    values.update(parts=0, original_queries=0)
+    backbones = [backbone for tag, backbone in models if tag == MULTI_PART]
+    if backbones:
+        folder = os.path.join(work, model_folder(MULTI_PART_FOLDER, backbones[0], plan.multi_part_scale))
+        for name, pattern in (("parts", PARTS), ("original_queries", ORIGINAL_QUERIES)):
+            values[name] = DescriptorRows(os.path.join(folder, pattern)).shape[0]
     values["train"] = values.pop("training")
     return values
 

@@ -11,7 +11,7 @@ import numpy as np
 from encore.runtime.parameters import limited, read_parameters, recipe_digest
 from encore.runtime.refusal import Refusal
 from encore.runtime.stage import Stage, needed, run_stage, stage_parser
-from encore.systems.isc_track1.data_sets import DATA_SETS
+from encore.systems.isc_track1.data_sets import DATA_SETS, PAIR
 from encore.systems.isc_track1.evaluation import evaluate_submission, read_numbered_truth, write_curve
 from encore.systems.isc_track1.fusion import Combination, TrustedQueries
 from encore.systems.isc_track1.ladder import ladder, single_models, write_ladder
@@ -74,7 +74,13 @@ def fuse(parameters, plan, folder):
     models = fused_models(plan)
     combination = Combination(read_small(parameters.queries), read_faces(parameters.faces), trusted, penalty)
     files = PublishedFiles(folder, penalty, parameters.intermediate)
-    fusion = Fusion(models, lambda *place: list_folder(plan, *place), combination, files, truth.check)
+    read = set()
+
+    def place(*names):
+        read.add(names)
+        return list_folder(plan, *names)
+
+    fusion = Fusion(models, place, combination, files, truth.check)
 
     parts = fusion.parts()
     scales = {scale: fusion.scale(scale, parts) for scale in models.scales}
@@ -87,12 +93,15 @@ def fuse(parameters, plan, folder):
         steps["with_pairs"] = truth.micro_ap(fusion.second_submission(submission, fusion.pairs(), limit))
     value = evaluate_submission(files.path(SUBMISSION), parameters.ground_truth, drop)
     rows = sum(len(rows) for lists in scales.values() for rows in lists.values())
-    values = dict(
-        value.metrics, rows=rows, models=len(plan.tags) * len(plan.backbones), **dict(singles, **steps)
-    )
+    values = dict(value.metrics, rows=rows, models=voting(read), **dict(singles, **steps))
     values["ensemble_gain"] = values["ensemble_of_backbones"] - values["single_model"]
     values["multi_part_gain"] = values["with_multi_part"] - values["ensemble_of_backbones"]
     return values, value.curve, steps
+
+
+def voting(read):
+    """How many models' lists of augmented queries were read at the multi-part scale to be voted on."""
+    return len([names for names in read if names[0] == "final" and not names[1].endswith((REF, PAIR))])
 
 
 def list_folder(plan, scale_folder, test_folder, backbone):

@@ -20,7 +20,7 @@ def main():
     arguments = add_published_flags(parser).parse_args()
     run = run_of(arguments.tag, arguments.backbone)
     plan = read_parameters(arguments.params, "isc_track1.test", TestPlan)
-    run_training_stage(run.job(plan.groups), run.recipe(arguments.params), arguments)
+    run_training_stage(run.job(plan.groups, arguments.params), run.recipe(arguments.params), arguments)
 
 
 if __name__ == "__main__":

@@ -64,7 +64,7 @@ def test_the_published_amounts_come_out():
     assert found["crop_queries"].amount == 50000
     # 20,000 + 1M + 1M + 1.42M for 33 models at 3 scales and 3 pair models; 19M + 50,000 + 1M + 20,000 for 3
     assert found["extract"].amount == (99 + 3) * 3440000 + 3 * 20070000
-    assert found["fuse"].amount == 3 * 36 * 1000000
+    assert found["fuse"].amount == 3 * (11 * 3 + 1 + 1) * 1000000
 
 
 def test_storage_agrees_with_the_figures_of_the_specification():

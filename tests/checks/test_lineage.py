@@ -16,7 +16,7 @@ PIPELINE = {
         "matrix": {"size": [1, 2]},
         "deps": ["data/a/part", "inputs/photos.json"],
         "params": ["b.train", "b.network"],
-        "outs": ["models/${item.size}/w", {"fingerprints/b/train/${item.size}.json": {"cache": False}}],
+        "outs": ["${b.weights}/${item.size}/w", {"fingerprints/b/train/${item.size}.json": {"cache": False}}],
         "metrics": [{"metrics/b/train/${item.size}.json": {"cache": False}}],
     },
     "b_test": {
@@ -31,6 +31,7 @@ PIPELINE = {
 @pytest.fixture
 def folder(tmp_path):
     (tmp_path / "dvc.yaml").write_text(yaml.safe_dump({"stages": PIPELINE}))
+    (tmp_path / "params.yaml").write_text("b: {weights: models}\n")
     return tmp_path
 
 
@@ -70,3 +71,11 @@ def test_the_track_2_metric_rests_on_training_but_not_on_what_another_system_tra
     assert {"isc_track2_train", "isc_track2_generate", "inputs"} <= set(behind.stages)
     assert {"isc_track2.network", "isc_track2.train"} <= set(behind.sections)
     assert not [name for name in behind.stages if name.startswith("isc_track1")]
+
+
+@pytest.mark.parametrize("size", [PROJECT, PROJECT / "mini"], ids=["published", "mini"])
+def test_the_track_1_submission_rests_on_every_training(size):
+    behind = lineage(size, "metrics/isc_track1/fuse.json")
+    for stage in ("generate", "pairs", "pretrain", "train", "train_pairs", "extract", "normalise", "faces"):
+        assert "isc_track1_" + stage in behind.stages
+    assert "isc_overlays_train" in behind.stages and "isc_track2_train" not in behind.stages

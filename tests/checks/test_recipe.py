@@ -42,6 +42,21 @@ def test_what_a_stage_ran_with_counts_not_only_what_the_file_says_now(project):
     assert keys_run_otherwise([record], stated) == ["toy.train.rate as run"]
 
 
+def test_values_of_a_second_section_count_too(project):
+    record = project.mini / "fingerprints/toy/train/a.json"
+    values = {
+        "system": "toy",
+        "stage": "train",
+        "parameters": {"rate": 1},
+        "other_parameters": {"pairs": {"n": 2}},
+    }
+    write_json(record, values)
+    assert keys_run_otherwise([record], {"toy": {"train": {"rate": 1}, "pairs": {"n": 2}}}) == []
+    assert keys_run_otherwise([record], {"toy": {"train": {"rate": 1}, "pairs": {"n": 3}}}) == [
+        "toy.pairs.n as run"
+    ]
+
+
 def test_freezing_a_system_without_parameters_is_refused(project, capsys):
     project.write_yaml("mini/params.yaml", {"root": ".."})
     assert _run("recipe", str(project.mini), "--claims", str(project.claims), "--freeze") == 2

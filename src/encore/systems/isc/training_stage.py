@@ -37,6 +37,10 @@ class TrainingJob(NamedTuple):
     """CSV of the training curves."""
     stripped: Optional[str] = None
     """File of the final weights without the classifiers; None: another stage makes it."""
+    section: Optional[dict] = None
+    """What the section `train` says, where the run's recipe is made of several; None: it is the recipe."""
+    others: Optional[dict] = None
+    """The values of the other sections, by name."""
     item: str = ""
     """Name of the run where the system has several."""
     script: TrainingScript = TRACK2
@@ -67,7 +71,9 @@ def run_training_stage(job: TrainingJob, recipe, arguments):
         print("encore: warning: {}".format(warning), file=sys.stderr)
     name = "train" if command.logs is None else "train_by_hand"  # its records stay apart from the pipeline's
     with Stage(job.system, name, job.item, seed=command.recipe.seed) as stage:
-        stage.recorded["parameters"] = dataclasses.asdict(command.recipe)
+        stage.recorded["parameters"] = job.section or dataclasses.asdict(command.recipe)
+        stage.recorded["other_parameters"] = job.others or {}
+        stage.recorded["recipe"] = dataclasses.asdict(command.recipe)
         stage.recorded["published_flags"] = {key: str(value) for key, value in sorted(chosen.items())}
         stage.need_shared_memory(command.recipe.shared_memory(), "batches of pictures")
         work = stage.work_folder(digest)

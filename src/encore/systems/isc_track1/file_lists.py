@@ -12,7 +12,6 @@ from encore.runtime.refusal import Refusal
 from encore.systems.isc_track1.reference_parts import PARTS, REFERENCE_FOLDER
 
 QUERY_LIST = "dev_queries_exp_VD"
-REFERENCE_LIST = "dev_reference_exp"
 
 
 def write_query_list(path, names):

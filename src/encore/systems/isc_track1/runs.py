@@ -67,8 +67,11 @@ class TrainingRun(NamedTuple):
             () if self.pair else ("resume",),
         )
 
-    def job(self, groups):
-        """The TrainingJob of this run. `groups`: those of the test, by which the stripped weights lie."""
+    def job(self, groups, path=None):
+        """The TrainingJob of this run.
+
+        groups: those of the test, by which the stripped weights lie. path: the parameter file, to record it.
+        """
         name = self.backbone.name
         item = "{}-{}".format(self.tag, name)
         return TrainingJob(
@@ -78,9 +81,14 @@ class TrainingRun(NamedTuple):
             output=self.logs,
             stripped=weights_path(self.tag, name, groups),
             curves=os.path.join("plots", SYSTEM, "loss", item + ".csv"),
+            section=path and dataclasses.asdict(read_parameters(path, SYSTEM + ".train", TrainingRecipe)),
+            others=path and self.pair and {"train_pairs": dataclasses.asdict(self._pairs(path))} or None,
             item=item,
             script=self.script,
         )
+
+    def _pairs(self, path):
+        return read_parameters(path, SYSTEM + ".train_pairs", PairTraining)
 
     def recipe(self, path):
         """The TrainingRecipe of this run from the sections `train`, `train_pairs` and `networks` of the
@@ -92,8 +100,7 @@ class TrainingRun(NamedTuple):
             )
         changes = {}
         if self.pair:
-            pairs = read_parameters(path, SYSTEM + ".train_pairs", PairTraining)
-            changes = {"plain": True, "iterations": pairs.iterations}
+            changes = {"plain": True, "iterations": self._pairs(path).iterations}
         return dataclasses.replace(
             recipe,
             system=SYSTEM,

@@ -30,7 +30,7 @@ def keep_original(name, data):
 class CropToOverlay:
     """The detector `detections`: the most confident Overlay's crop as JPEG, where there is one.
 
-    folder: of the detections (ours or published files). confidence: below it a query stays as it is.
+    folder: of the detections, as the stage `detect` writes them. confidence: below it a query stays as it is.
     """
 
     def __init__(self, folder, confidence):
