@@ -1,10 +1,11 @@
 """bin/mini, which runs the mini pipeline with its trainings two at a time."""
 
 import os
+import re
 
 import pytest
 
-from tests.bin.scripts import copy_of, run, script
+from tests.bin.scripts import ROOT, copy_of, run, script
 
 NAMES = [
     "inputs",
@@ -18,6 +19,10 @@ NAMES = [
     "isc_track1_pretrain@50",
     "isc_track1_train@baseline_CC-50",
     "isc_track1_train_pairs@baseline_CC_pair-50",
+    "isc_overlays_detect",
+    "isc_track2_strip",
+    "isc_track1_crop_queries",
+    "isc_track1_extract@all",
     "isc_track1_fuse",
 ]
 DVC = """
@@ -46,25 +51,57 @@ def mini(tmp_path):
     return call
 
 
-def test_data_come_first_then_pre_training_then_training_then_all(mini):
+def test_what_a_stage_needs_is_made_before_it(mini):
     result, commands = mini()
     assert result.returncode == 0
-    assert commands[0] == "status --quiet mini/dvc.yaml"
-    assert commands[1] == (
-        "repro isc_track2_generate isc_track2_queries isc_overlays_generate isc_track1_generate@baseline_CC"
-    )
+    assert commands[0] == "status --quiet mini/dvc.yaml" and commands[-1] == "repro mini/dvc.yaml"
     single = "--wait-for-lock repro --single-item "
-    first = {
-        single + name for name in ("isc_track2_pretrain", "isc_overlays_train", "isc_track1_pretrain@50")
+    assert all(line.startswith(single) for line in commands[1:-1])
+    made = [line[len(single) :] for line in commands[1:-1]]
+    assert made[0] == "inputs"
+    assert set(made[1:4]) == {"isc_track2_generate", "isc_track2_queries", "isc_overlays_generate"}
+    assert set(made[4:8]) == {
+        "isc_track2_pretrain",
+        "isc_overlays_train",
+        "isc_track1_generate@baseline_CC",
+        "isc_track1_pretrain@50",
     }
-    assert set(commands[2:5]) == first
-    second = (
+    assert set(made[12:14]) == {"isc_track2_strip", "isc_track1_crop_queries"}
+    assert made[14:] == ["isc_track1_extract@all"]
+    assert set(made[8:12]) == {
+        "isc_overlays_detect",
         "isc_track2_train",
         "isc_track1_train@baseline_CC-50",
         "isc_track1_train_pairs@baseline_CC_pair-50",
-    )
-    assert set(commands[5:8]) == {single + name for name in second}
-    assert commands[8:] == ["repro mini/dvc.yaml"]
+    }
+
+
+def waves():
+    """The patterns of bin/mini, in order."""
+    with open(os.path.join(ROOT, "bin", "mini")) as file:
+        lines = file.read().split("for wave in", 1)[1].split("; do", 1)[0]
+    return re.findall("'([^']+)'", lines)
+
+
+def test_no_wave_needs_what_it_makes_itself_or_what_comes_later():
+    yaml = pytest.importorskip("yaml")
+    with open(os.path.join(ROOT, "dvc.yaml")) as file:
+        bodies = {name: stage for name, stage in yaml.safe_load(file)["stages"].items()}
+    wave_of = {name: number for number, wave in enumerate(waves()) for name in bodies if re.match(wave, name)}
+    made = {path: name for name, body in bodies.items() for path in paths(body.get("outs", []))}
+    for name, number in wave_of.items():
+        for needed in bodies[name].get("deps", []):
+            for path, maker in made.items():
+                if folder(path) == folder(needed) or folder(needed).startswith(folder(path) + "/"):
+                    assert wave_of.get(maker, len(wave_of)) < number, (name, maker)
+
+
+def paths(entries):
+    return [next(iter(entry)) if isinstance(entry, dict) else entry for entry in entries]
+
+
+def folder(path):
+    return re.sub(r"\$\{[^}]*\}", "x", path)
 
 
 def test_what_is_up_to_date_is_left_alone(mini):
