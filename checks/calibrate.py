@@ -77,7 +77,9 @@ def calibrate(claims, system):
     for claim in mini:
         values, trivial = stored[claim.id]["value"], list(stored[claim.id]["trivial"].values())
         by_id[claim.id].update(
-            _exact(claim, values) if claim.tolerance.kind == "exact" else _interval(values, trivial, level)
+            _exact(claim, values)
+            if claim.tolerance.kind == "exact"
+            else _interval(values, trivial, level, _is_candidate(claim))
         )
     with replacing(path, "w") as file:
         yaml.dump(rows, file)
@@ -96,7 +98,7 @@ def _exact(claim, values):
     }
 
 
-def _interval(values, trivial, level):
+def _interval(values, trivial, level, may_gate):
     low, high = prediction_interval(values.values(), level)
     informative = is_informative_only((low, high), trivial)
     reason = (
@@ -108,9 +110,11 @@ def _interval(values, trivial, level):
         reason += (
             f"; not gating: the interval reaches down to what is there without training ({max(trivial):.4f})"
         )
+    if not may_gate:
+        reason += "; not gating, by decision: see REPRODUCE.md"
     return {
         "expected": round(statistics.fmean(values.values()), 6),
-        "gating": not informative,
+        "gating": may_gate and not informative,
         "reason": reason,
         "tolerance": {"kind": "interval", "low": round(low, 6), "high": round(high, 6)},
         "seeds": {
@@ -121,7 +125,9 @@ def _interval(values, trivial, level):
 
 
 def _is_candidate(claim):
-    return claim.tier == "mini" and claim.tolerance.kind == "interval"
+    """Whether a claim may gate. One that does not gate and names no trivial value informs by decision."""
+    decided = not claim.gating and claim.trivial is None
+    return claim.tier == "mini" and claim.tolerance.kind == "interval" and not decided
 
 
 def _mini_claims(claims, system):

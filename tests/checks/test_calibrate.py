@@ -157,3 +157,20 @@ def test_calibrated_claims_verify(open_project):
     with pytest.raises(SystemExit) as end:
         main(["verify", str(open_project.mini), "--claims", str(open_project.claims)])
     assert end.value.code == 0
+
+
+def test_a_claim_that_informs_by_decision_stays_so_and_does_not_widen_the_others(open_project):
+    runs = make_runs(open_project, [0.50, 0.52, 0.48, 0.51, 0.49])
+    collect(open_project.claims, "toy", runs)
+    calibrate(open_project.claims, "toy")
+    alone = read_claims(open_project.claims / "toy.yaml")[0].tolerance
+    rows = [
+        claim_row(**OPEN, trivial=TRIVIAL),
+        claim_row(id="informs", gating=False, **OPEN),
+    ]
+    open_project.set_claims(*rows)
+    collect(open_project.claims, "toy", runs)
+    calibrate(open_project.claims, "toy")
+    score, informs = read_claims(open_project.claims / "toy.yaml")
+    assert score.tolerance == alone and score.gating
+    assert not informs.gating and "by decision" in informs.reason and informs.expected == pytest.approx(0.5)
