@@ -7,15 +7,12 @@ import pytest
 import torch
 import torch.nn as nn
 
-from benchmarks.gpu_check import (
-    agreement,
-    isc_track2,
-)
+from benchmarks.gpu_check import agreement, isc_tracks
 from benchmarks.gpu_check.agreement import CPU, Steps, compare, errors
 from benchmarks.gpu_check.check import Check
 from encore.runtime.refusal import Refusal
 
-SHORT = dataclasses.replace(isc_track2.RECIPE, iterations=2)
+SHORT = dataclasses.replace(isc_tracks.RECIPE, iterations=2)
 
 
 def tf32(tensor):
@@ -44,7 +41,7 @@ def on_device(perturbed):
 
     def training_steps(device, dtype):
         calls.append(dtype)
-        return (perturbed if len(calls) > 2 else isc_track2.training_steps)(device, dtype, SHORT)
+        return (perturbed if len(calls) > 2 else isc_tracks.training_steps)(device, dtype, SHORT)
 
     return training_steps
 
@@ -54,13 +51,13 @@ def failed(found):
 
 
 def test_the_same_steps_agree():
-    found = compare("isc_track2", on_device(isc_track2.training_steps), CPU)
+    found = compare("isc_track2", on_device(isc_tracks.training_steps), CPU)
     assert len(found.checks) == 6 and failed(found) == set()
 
 
 def test_rounding_to_tf32_fails_in_float32(monkeypatch):
     def perturbed(*arguments):
-        return with_tf32(lambda: isc_track2.training_steps(*arguments), monkeypatch)
+        return with_tf32(lambda: isc_tracks.training_steps(*arguments), monkeypatch)
 
     found = failed(compare("isc_track2", on_device(perturbed), CPU))
     assert found >= {"float32: losses", "float32: gradients"} and "float64" not in " ".join(found)
@@ -69,7 +66,7 @@ def test_rounding_to_tf32_fails_in_float32(monkeypatch):
 def test_another_learning_rate_fails():
     def perturbed(device, dtype, recipe):
         rate = recipe.learning_rate * (1 + 1e-6)
-        return isc_track2.training_steps(device, dtype, dataclasses.replace(recipe, learning_rate=rate))
+        return isc_tracks.training_steps(device, dtype, dataclasses.replace(recipe, learning_rate=rate))
 
     assert "float64: weights" in failed(compare("isc_track2", on_device(perturbed), CPU))
 

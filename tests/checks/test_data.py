@@ -174,4 +174,6 @@ def test_the_published_size_describes_the_published_data():
         "reference_images": (1_000_000, "R000000.jpg", "R999999.jpg"),
         "query_images": (50_000, "Q50000.jpg", "Q99999.jpg"),
         "foreign_images": (10_001, None, None),
+        "face_images": (1_000_000, "T000000.jpg", "T999999.jpg"),
+        "pair_queries": (50_000, "Q00000.jpg", "Q49999.jpg"),
     }
