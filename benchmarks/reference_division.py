@@ -10,7 +10,6 @@ installed, that is timed too. Times are CPU seconds of one thread.
 from __future__ import annotations
 
 import importlib.util
-import io
 import json
 import statistics
 import time
@@ -19,6 +18,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from benchmarks.plain_calls import opened, written
 from encore.data.augment.resample import resize
 from encore.detection.selective_search import selective_search
 from encore.systems.isc_track1.reference_parts import PARTS, ReferenceParts, reference_boxes
@@ -34,7 +34,7 @@ class References:
 
     def __init__(self):
         self.names = ["R{:06d}.jpg".format(i) for i in range(len(SOURCES))]
-        self._files = [as_jpeg(Image.open(str(PICTURES / name)).convert("RGB"), 95) for name in SOURCES]
+        self._files = [written(Image.open(str(PICTURES / name)).convert("RGB"), 95) for name in SOURCES]
 
     def __len__(self):
         return len(self._files)
@@ -82,7 +82,7 @@ def by_hand(source, boxes):
     for i in range(len(source)):
         whole = opened(source.read(i))
         for box in boxes[i]:
-            part = opened(as_jpeg(whole.crop(box), QUALITY))
+            part = opened(written(whole.crop(box), QUALITY))
             pictures.append(resize(part, (SIDE, SIDE)))
     return pictures
 
@@ -123,18 +123,6 @@ def cpu_seconds(work):
     start = time.thread_time()
     work()
     return time.thread_time() - start
-
-
-def opened(data):
-    image = Image.open(io.BytesIO(data))
-    image.load()
-    return image
-
-
-def as_jpeg(image, quality):
-    file = io.BytesIO()
-    image.save(file, "JPEG", quality=quality)
-    return file.getvalue()
 
 
 if __name__ == "__main__":

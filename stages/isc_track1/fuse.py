@@ -8,11 +8,12 @@ from collections import OrderedDict
 
 import numpy as np
 
+from encore.metrics.reported import write_curve
 from encore.runtime.parameters import limited, read_parameters, recipe_digest
 from encore.runtime.refusal import Refusal
 from encore.runtime.stage import Stage, needed, run_stage, stage_parser
 from encore.systems.isc_track1.data_sets import DATA_SETS, PAIR
-from encore.systems.isc_track1.evaluation import evaluate_submission, read_numbered_truth, write_curve
+from encore.systems.isc_track1.evaluation import evaluate_submission, read_numbered_truth
 from encore.systems.isc_track1.fusion import Combination, TrustedQueries
 from encore.systems.isc_track1.ladder import ladder, single_models, write_ladder
 from encore.systems.isc_track1.penalty import Penalty

@@ -11,8 +11,8 @@ from encore.metrics.definitions import ISC2021, PLATFORM
 from encore.metrics.micro_ap import micro_average_precision
 from encore.metrics.pairs import GroundTruth, contained
 from encore.metrics.predictions import PairIds, read_evaluation, read_ground_truth
-from encore.metrics.recall_at_rank import ranks_of_true_pairs, recall_at_rank
-from encore.runtime.atomic import replacing
+from encore.metrics.recall_at_rank import ranks_of_true_pairs
+from encore.metrics.reported import reported
 from encore.runtime.refusal import Refusal
 from encore.systems.isc_track1.picture_ids import QUERIES, REFERENCES
 
@@ -101,27 +101,13 @@ def evaluate_submission(path, ground_truth_path, drop_unlabelled=False):
     predictions = predictions.select(labelled)
     official, platform = (definition.evaluate(predictions, truth) for definition in (ISC2021, PLATFORM))
     ranks = ranks_of_true_pairs(predictions, truth)
-    metrics = {
-        "micro_ap_isc2021": official.micro_ap,
-        "micro_ap_platform": platform.micro_ap,
-        "recall_at_p90_platform": platform.recall_at_p90,
-        "recall_at_1": recall_at_rank(ranks, 1),
-        "recall_at_10": recall_at_rank(ranks, 10),
-        "labelled_queries": len(truth.labelled),
-        "true_pairs": len(truth),
-        "predictions": len(predictions),
-    }
-    if official.recall_at_p90 is not None:
-        metrics["recall_at_p90_isc2021"] = official.recall_at_p90
-        metrics["threshold_at_p90_isc2021"] = official.threshold_at_p90
+    metrics = dict(
+        reported(official, platform, ranks),
+        labelled_queries=len(truth.labelled),
+        true_pairs=len(truth),
+        predictions=len(predictions),
+    )
     return SubmissionValue(metrics, official.ranking.curve())
-
-
-def write_curve(path, curve):
-    """Write a precision-recall curve as CSV: header recall,precision."""
-    with replacing(path, "w") as file:
-        file.write("recall,precision\n")
-        file.writelines("{!r},{!r}\n".format(*point) for point in zip(*(axis.tolist() for axis in curve)))
 
 
 def _refuse_unlabelled(place, query, truth_path):

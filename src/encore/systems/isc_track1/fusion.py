@@ -11,9 +11,8 @@ from encore.metrics.pairs import contained
 from encore.systems.isc_track1.packing import packed
 from encore.systems.isc_track1.penalty import Penalty
 from encore.systems.isc_track1.picture_ids import QUERIES, REFERENCES
+from encore.systems.isc_track1.query_boxes import FIRST_DETECTION
 from encore.systems.isc_track1.score_list import ScoreList, joined
-
-FIRST_DETECTION = 1000
 
 
 @dataclass(frozen=True)

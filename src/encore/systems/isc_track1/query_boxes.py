@@ -6,6 +6,9 @@ whole pixels.
 
 from __future__ import annotations
 
+FIRST_PROPOSAL, FIRST_DETECTION = 10, 1000
+"""Suffixes from which proposals of selective search, and detections, are numbered."""
+
 
 def centre_box(width, height):
     """The middle half of both sides."""

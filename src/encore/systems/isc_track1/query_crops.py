@@ -20,12 +20,11 @@ from encore.detection.selective_search import selective_search
 from encore.runtime.parameters import limited
 from encore.runtime.refusal import Refusal
 from encore.systems.isc.generation import JPEG_MODES, jpeg
-from encore.systems.isc_track1.query_boxes import query_boxes
+from encore.systems.isc_track1.query_boxes import FIRST_DETECTION, FIRST_PROPOSAL, query_boxes
 
 QUALITY = 100
 ROTATIONS = {1: Image.ROTATE_90, 2: Image.ROTATE_180, 3: Image.ROTATE_270}
 """Suffix and Pillow's transposition, counter-clockwise."""
-FIRST_PROPOSAL, FIRST_DETECTION = 10, 1000
 
 
 @dataclass(frozen=True)

@@ -15,8 +15,8 @@ from encore.data.descriptors import Submission
 from encore.metrics.definitions import ISC2021, PLATFORM
 from encore.metrics.pairs import Predictions, contained
 from encore.metrics.predictions import PairIds, read_ground_truth, write_predictions
-from encore.metrics.recall_at_rank import ranks_of_true_pairs, recall_at_rank
-from encore.runtime.atomic import replacing
+from encore.metrics.recall_at_rank import ranks_of_true_pairs
+from encore.metrics.reported import reported, write_curve
 from encore.runtime.refusal import Refusal
 from encore.search.capped import Pairs, best_pairs
 from encore.search.multi_scale import mean_of_scales
@@ -106,11 +106,7 @@ class TestResult:
 
     def write_curve(self, path):
         """Write the precision-recall curve as CSV: header recall,precision."""
-        with replacing(path, "w") as file:
-            file.write("recall,precision\n")
-            file.writelines(
-                "{!r},{!r}\n".format(*point) for point in zip(*(column.tolist() for column in self.curve))
-            )
+        write_curve(path, self.curve)
 
 
 def evaluate(submission, ground_truth_path, recipe=PUBLISHED):
@@ -129,21 +125,14 @@ def evaluate(submission, ground_truth_path, recipe=PUBLISHED):
     labelled = _labelled_pairs(submission, truth, recipe, pairs)
     platform = PLATFORM.evaluate(Predictions(labelled.query, labelled.reference, labelled.score), truth)
     ranks = ranks_of_true_pairs(predictions, truth)
-    metrics = {
-        "micro_ap_isc2021": official.micro_ap,
-        "micro_ap_platform": platform.micro_ap,
-        "recall_at_p90_platform": platform.recall_at_p90,
-        "recall_at_1": recall_at_rank(ranks, 1),
-        "recall_at_10": recall_at_rank(ranks, 10),
-        "queries": len(submission.query),
-        "references": len(submission.reference),
-        "labelled_queries": len(truth.labelled),
-        "true_pairs": len(truth),
-        "predictions": len(pairs),
-    }
-    if official.recall_at_p90 is not None:
-        metrics["recall_at_p90_isc2021"] = official.recall_at_p90
-        metrics["threshold_at_p90_isc2021"] = official.threshold_at_p90
+    metrics = dict(
+        reported(official, platform, ranks),
+        queries=len(submission.query),
+        references=len(submission.reference),
+        labelled_queries=len(truth.labelled),
+        true_pairs=len(truth),
+        predictions=len(pairs),
+    )
     return TestResult(metrics, pairs, official.ranking.curve(), submission)
 
 

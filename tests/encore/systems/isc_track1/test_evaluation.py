@@ -5,8 +5,9 @@ import json
 import numpy as np
 import pytest
 
+from encore.metrics.reported import write_curve
 from encore.runtime.refusal import Refusal
-from encore.systems.isc_track1.evaluation import evaluate_submission, read_numbered_truth, write_curve
+from encore.systems.isc_track1.evaluation import evaluate_submission, read_numbered_truth
 from encore.systems.isc_track1.ladder import ladder, single_model, write_ladder
 from encore.systems.isc_track1.penalty import Penalty
 from encore.systems.isc_track1.submission import PARTS
