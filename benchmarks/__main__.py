@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from benchmarks import (
+    detection,
     fusion,
     generation_chain,
     generation_workers,
@@ -48,6 +49,7 @@ MODULES = (
     reference_division,
     score_normalisation,
     fusion,
+    detection,
     mini_run,
 )
 

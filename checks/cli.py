@@ -278,12 +278,15 @@ def forecast(
         Optional[Path],
         typer.Option(help="record of `make gpu-check`", show_default="a V100, as the authors' hours imply"),
     ] = None,
+    search_share: Annotated[
+        float, typer.Option(help="share of the recorded GPU's peak that the search is assumed to reach")
+    ] = 0.25,
     as_json: JsonOption = False,
 ):
-    """Say before a run of Track 1 what it will take: pictures, hours and gigabytes of every stage."""
+    """Say before a run what it will take: pictures, hours and gigabytes of every stage of ISC 2021."""
     from checks.forecast.command import forecast_rows
 
-    rows = forecast_rows(folder, cores, gpus, gpu_record)
+    rows = forecast_rows(folder, cores, gpus, gpu_record, search_share)
     _table(("stage", "amount", "of", "hours", "gigabytes", "basis"), rows, as_json)
 
 

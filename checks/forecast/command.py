@@ -5,34 +5,70 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
-from checks.forecast.isc_track1 import Amounts, Hardware, forecast, v100
-from checks.forecast.rates import read_rates
+from checks.forecast import isc_overlays, isc_track1, isc_track2
+from checks.forecast.rates import SEARCH_SHARE, read_rates
+from checks.forecast.rows import Amounts, Hardware
 from checks.inputs import read_inputs
 from checks.recipe import read_parameters
+from checks.size import PROJECT
 from encore.runtime.refusal import Refusal
 
-SYSTEM = "isc_track1"
+SYSTEMS = {
+    "isc_track2": isc_track2.forecast,
+    "isc_overlays": isc_overlays.forecast,
+    "isc_track1": isc_track1.forecast,
+}
+INPUTS = ("training_images", "reference_images", "query_images", "face_images", "pair_queries")
+PUBLISHED_RECIPE = PROJECT / "claims" / "published_params.yaml"
+PUBLISHED_AMOUNTS = Amounts(
+    training=1000000, references=1000000, queries=50000, face_candidates=1000000, pair_queries=50000
+)
 
 
-def forecast_rows(folder, cores, gpus, gpu_record=None):
-    """A row for each stage and one for their sum, as dicts; hours None where no rate was measured."""
+def forecast_rows(folder, cores, gpus, gpu_record=None, search_share=SEARCH_SHARE):
+    """A row for each stage of each system and one for their sum, as dicts; hours None where no rate was
+    measured.
+
+    search_share: of a recorded GPU's peak, that the search is assumed to reach. Raises Refusal for parameters
+    of none of the systems or without a key that is needed, and for records that cannot be read.
+    """
     path = Path(folder) / "params.yaml"
-    parameters = read_parameters(path).get(SYSTEM)
-    if parameters is None:
-        raise Refusal(f"{path}: no section {SYSTEM} to make a forecast of")
-    amounts = read_amounts(folder)
-    try:
-        rates = read_rates(gpu_record, anchors=v100(parameters, amounts))
-        rows = forecast(parameters, amounts, rates, Hardware(cores=cores, gpus=gpus))
-    except KeyError as error:
-        raise Refusal(f"{path}: {SYSTEM}: the key {error} is missing") from None
+    parameters = read_parameters(path)
+    systems = [system for system in SYSTEMS if parameters.get(system)]
+    if not systems:
+        raise Refusal(f"{path}: no section {', '.join(SYSTEMS)} to make a forecast of")
+    rates = read_rates(gpu_record, anchors=_v100(), search_share=search_share)
+    hardware, rows = Hardware(cores=cores, gpus=gpus), []
+    amounts = read_amounts(folder, parameters)
+    for system in systems:
+        try:
+            made = SYSTEMS[system](parameters[system], amounts, rates, hardware)
+        except KeyError as error:
+            raise Refusal(f"{path}: {system}: the key {error} is missing") from None
+        rows += [dataclasses.replace(row, stage=f"{system} {row.stage}") for row in made]
     return [_shown(row) for row in rows] + [_total(rows)]
 
 
-def read_amounts(folder):
-    """How many pictures inputs.yaml states."""
-    inputs = read_inputs(Path(folder) / "inputs.yaml")
-    return Amounts(*(inputs[name].count for name in ("training_images", "reference_images", "query_images")))
+def read_amounts(folder, parameters):
+    """How many pictures inputs.yaml states; of queries that are made of them as many as `parameters` say."""
+    path = Path(folder) / "inputs.yaml"
+    inputs = read_inputs(path)
+    lacking = [name for name in INPUTS if name not in inputs]
+    if lacking:
+        raise Refusal(f"{path}: no entry {lacking[0]}: state how many pictures there are")
+    counts = [inputs[name].count for name in INPUTS]
+    amounts = Amounts(*counts)
+    held_out = ((parameters.get("isc_track2") or {}).get("queries") or {}).get("held_out")
+    if not held_out:
+        return amounts
+    of_references = held_out["per_reference"] * amounts.references
+    made = of_references + held_out["per_distractor"] * amounts.queries
+    return dataclasses.replace(amounts, queries=made)
+
+
+def _v100():
+    """The authors' hours belong to the published run, not to the one that is forecast."""
+    return isc_track1.v100(read_parameters(PUBLISHED_RECIPE)["isc_track1"], PUBLISHED_AMOUNTS)
 
 
 def _shown(row):

@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from checks.forecast.operations import multiply_adds
 from checks.forecast.operations import parameters as count_parameters
 from checks.forecast.rates import QUERY_CROPS, Rate
+from checks.forecast.rows import (
+    BYTES_A_PICTURE,
+    BYTES_PER_PIXEL,
+    CHECKPOINT_COPIES,
+    NAME_BYTES,
+    Row,
+    checkpoints_kept,
+    classes,
+    hours_of,
+)
+from encore.data.faiss_transform import pca_file_bytes
 
 ARCHITECTURES = {"50": "resnet50", "152": "resnet152", "ibn": "resnet_ibn50a"}
 PARTS = 19
-BYTES_PER_PIXEL = 0.8
-"""JPEG of quality 100: the bound that the stage itself asks for."""
-CHECKPOINT_COPIES = 3
-"""Weights and both moments of Adam."""
 PAIR_SETS = ("baseline_CC_pair",)
+MULTI_PART = "baseline_CC"
 PUBLISHED_RUN_SECONDS = 24 * 3600.0
 PUBLISHED_QUERY_SECONDS = 3 * 3600.0
+PUBLISHED_QUERIES = 50000
+PUBLISHED_PAIRS = 4991
 
 
 class Published(NamedTuple):
@@ -34,47 +43,16 @@ PUBLISHED_PRETRAINING = {
 }
 
 
-@dataclass(frozen=True)
-class Row:
-    """One stage: pictures (or pairs, rows) handled, hours on the given hardware, gigabytes written."""
-
-    stage: str
-    amount: int
-    of: str
-    hours: float | None
-    gigabytes: float
-    basis: str
-
-
-@dataclass(frozen=True)
-class Hardware:
-    """What the run may use at the same time."""
-
-    cores: int
-    gpus: int
-
-
-@dataclass(frozen=True)
-class Amounts:
-    """Sizes of the raw data."""
-
-    training: int
-    references: int
-    queries: int
-
-    @property
-    def query_crops(self):
-        """Augmented queries, in the published proportion of crops to queries."""
-        return round(self.queries * QUERY_CROPS / 50000)
-
-
 def v100(parameters, amounts):
-    """Multiply-adds a second of one V100, as the authors' own hours imply."""
+    """{"trained", "extracted"} -> Rate of a V100 in multiply-adds a second, as the authors' own hours imply.
+
+    parameters, amounts: those of the published run, whatever is to be forecast.
+    """
     backbones = parameters["test"]["backbones"]
     steps = _training_operations(parameters, amounts)
     mean = sum(steps[name] for name in backbones) / len(backbones)
     forward = [_forward(parameters, name, parameters["test"]["multi_part_scale"]) for name in backbones]
-    extracted = amounts.query_crops * sum(forward) / len(forward) / PUBLISHED_QUERY_SECONDS
+    extracted = query_crops(parameters, amounts) * sum(forward) / len(forward) / PUBLISHED_QUERY_SECONDS
     return {
         "trained": Rate(mean / (4 * PUBLISHED_RUN_SECONDS), "published: about a day a run on 4 V100"),
         "extracted": Rate(extracted, "published: all query features in 3 h on 33 V100"),
@@ -84,9 +62,9 @@ def v100(parameters, amounts):
 def forecast(parameters, amounts, rates, hardware):
     """The Rows of all stages of the section `isc_track1`."""
     return [
-        Row("overlay detector", amounts.queries, "queries", None, 1.0, "not measured"),
-        Row("faces", amounts.training + amounts.references, "pictures", None, 0.1, "not measured"),
+        _faces(parameters["faces"], amounts, rates, hardware),
         _generate(parameters, amounts, rates, hardware),
+        _pairs(parameters["pairs"], amounts, rates, hardware),
         *_pretrain(parameters, hardware),
         _train(parameters, amounts, rates, hardware),
         _crop_queries(parameters, amounts, rates, hardware),
@@ -96,9 +74,24 @@ def forecast(parameters, amounts, rates, hardware):
     ]
 
 
-def classes(parameters, amounts):
-    """Classes of the base set."""
-    return -(-amounts.training // parameters["generate"]["every"])
+def queries_taken(parameters, amounts):
+    """Queries that crops are made of."""
+    return -(-amounts.queries // parameters["crop_queries"]["every"])
+
+
+def query_crops(parameters, amounts):
+    """Augmented queries, in the published proportion of crops to queries."""
+    return round(queries_taken(parameters, amounts) * QUERY_CROPS / PUBLISHED_QUERIES)
+
+
+def _faces(faces, amounts, rates, hardware):
+    """With `most` the search may end before the last candidate: the hours are those of all."""
+    skipped = -(-amounts.face_candidates // faces["except_every"]) if faces["except_every"] else 0
+    searched = amounts.face_candidates - skipped + (0 if faces["face_del"] else amounts.references)
+    rate = rates.faces
+    if faces["detector"] != "cascade":
+        rate = Rate(None, f"not measured: detector {faces['detector']}")
+    return Row("faces", searched, "pictures", hours_of(searched, rate, hardware.cores), 0.1, rate.source)
 
 
 def _generate(parameters, amounts, rates, hardware):
@@ -107,8 +100,21 @@ def _generate(parameters, amounts, rates, hardware):
     size = images * made["chain"]["size"] ** 2 * BYTES_PER_PIXEL
     basis = rates.generated.source + "; face classes not counted"
     return Row(
-        "generate", images, "pictures", _hours(images, rates.generated, hardware.cores), size / 1e9, basis
+        "generate", images, "pictures", hours_of(images, rates.generated, hardware.cores), size / 1e9, basis
     )
+
+
+def _pairs(made, amounts, rates, hardware):
+    """A class a pair, of two pictures; the classes that are left out to divide by 4 take none."""
+    given = made.get("held_out") is None
+    pairs = PUBLISHED_PAIRS if given else amounts.pair_queries
+    pictures = 2 * (pairs - pairs % 4)
+    if given:
+        basis = f"given ones are copied, {PUBLISHED_PAIRS:,} as published"
+        return Row("pairs", pictures, "pictures", 0.0, pictures * BYTES_A_PICTURE / 1e9, basis)
+    size = pictures * made["held_out"]["chain"]["size"] ** 2 * BYTES_PER_PIXEL
+    hours = hours_of(pictures, rates.generated, hardware.cores)
+    return Row("pairs", pictures, "pictures", hours, size / 1e9, rates.generated.source)
 
 
 def _pretrain(parameters, hardware):
@@ -152,62 +158,68 @@ def _train(parameters, amounts, rates, hardware):
         train["epochs"] * train["batch"] * train["iterations"] * (share if tag in PAIR_SETS else 1)
         for tag, _ in runs
     )
-    kept = train["epochs"] if train.get("keep_checkpoints", "all") == "all" else 1
     size = sum(
-        kept
+        checkpoints_kept(train)
         * CHECKPOINT_COPIES
         * 4
         * count_parameters(_shape(parameters, name), classes(parameters, amounts))
         for _, name in runs
     )
-    hours = _hours(work, rates.trained, hardware.gpus)
+    hours = hours_of(work, rates.trained, hardware.gpus)
     return Row("train", round(pictures), "pictures", hours, size / 1e9, rates.trained.source)
 
 
 def _crop_queries(parameters, amounts, rates, hardware):
-    queries = -(-amounts.queries // parameters["crop_queries"]["every"])
-    hours = _hours(queries, rates.proposed, hardware.cores)
-    pixels = queries * QUERY_CROPS / 50000 * 200**2
-    basis = rates.proposed.source + "; crops taken as 200 x 200 pixels; detection not counted"
+    queries = queries_taken(parameters, amounts)
+    hours = hours_of(queries, rates.proposed, hardware.cores)
+    pixels = query_crops(parameters, amounts) * 200**2
+    basis = rates.proposed.source + "; crops taken as 200 x 200 pixels"
     return Row("crop_queries", queries, "queries", hours, pixels * BYTES_PER_PIXEL / 1e9, basis)
 
 
-def _vectors(parameters, amounts):
-    """{(tag, backbone, scale): vectors}, the multi-part ones under the tag baseline_CC_ref."""
-    test, found = parameters["test"], {}
-    trained = parameters["extract"]["pca"]["images"]
+def _models(parameters):
+    """(tag, backbone, scale) of every model that descriptors are extracted with."""
+    test = parameters["test"]
     for tag, name in _runs(parameters):
         for scale in test["scales"]:
             if tag not in PAIR_SETS or scale == test["multi_part_scale"]:
-                found[tag, name, scale] = (
-                    trained + amounts.training + amounts.references + amounts.query_crops
-                )
-        if tag == "baseline_CC":
-            parts = PARTS * amounts.references + amounts.queries + amounts.training + trained
-            found["baseline_CC_ref", name, test["multi_part_scale"]] = parts
-    return found
+                yield tag, name, scale
 
 
 def _extract(parameters, amounts, rates, hardware):
-    vectors = _vectors(parameters, amounts)
-    work = sum(count * _forward(parameters, name, scale) for (_, name, scale), count in vectors.items())
-    pictures = sum(vectors.values())
-    size = pictures * 4 * parameters["extract"]["pca"]["dimensions"]
-    hours = _hours(work, rates.extracted, hardware.gpus)
-    return Row("extract", pictures, "descriptors", hours, size / 1e9, rates.extracted.source)
+    """Pictures that PCA is trained on pass the network, too, but only their PCA is kept; for the references
+    in parts PCA and training descriptors are copied, not computed again."""
+    pca, scale = parameters["extract"]["pca"], parameters["test"]["multi_part_scale"]
+    whole = amounts.training + amounts.references + query_crops(parameters, amounts)
+    parts = PARTS * amounts.references + queries_taken(parameters, amounts)
+    work = stored = files = 0
+    for tag, name, side in _models(parameters):
+        work += (pca["images"] + whole) * _forward(parameters, name, side)
+        stored, files = stored + whole, files + _pca_bytes(parameters, name)
+        if tag == MULTI_PART and side == scale:
+            work += parts * _forward(parameters, name, side)
+            stored, files = stored + parts + amounts.training, files + _pca_bytes(parameters, name)
+    size = files + stored * (4 * pca["dimensions"] + NAME_BYTES)
+    hours = hours_of(work, rates.extracted, hardware.gpus)
+    return Row("extract", stored, "descriptors", hours, size / 1e9, rates.extracted.source)
+
+
+def _pca_bytes(parameters, name):
+    pca = parameters["extract"]["pca"]
+    return pca_file_bytes(_shape(parameters, name)["embedding"], pca["dimensions"], pca["images"])
 
 
 def _normalise(parameters, amounts, rates, hardware):
     test, width = parameters["test"], parameters["extract"]["pca"]["dimensions"] + 1
     lists = (len(test["tags"]) * len(test["scales"]) + len(test["pair_tags"])) * len(test["backbones"])
-    pairs = lists * amounts.query_crops * (amounts.references + amounts.training)
-    if "baseline_CC" in test["tags"]:
+    pairs = lists * query_crops(parameters, amounts) * (amounts.references + amounts.training)
+    if MULTI_PART in test["tags"]:
         parts = PARTS * amounts.references + amounts.training
-        pairs += len(test["backbones"]) * amounts.queries * parts
+        pairs += len(test["backbones"]) * queries_taken(parameters, amounts) * parts
         lists += len(test["backbones"])
     rows = lists * parameters["normalise"]["max_results"]
-    devices = hardware.gpus if rates.searched.source.startswith("make gpu-check") else 1
-    hours = _hours(pairs * width, rates.searched, devices)
+    devices = hardware.gpus if rates.searched.on_gpu else 1
+    hours = hours_of(pairs * width, rates.searched, devices)
     return Row("normalise", pairs, "pairs", hours, rows * 33 / 1e9, rates.searched.source)
 
 
@@ -215,7 +227,7 @@ def _fuse(parameters, rates):
     test = parameters["test"]
     lists = (len(test["tags"]) * len(test["scales"]) + 1 + len(test["pair_tags"])) * len(test["backbones"])
     rows = lists * parameters["normalise"]["max_results"]
-    return Row("fuse", rows, "rows", _hours(rows, rates.fused, 1), rows * 40 / 1e9, rates.fused.source)
+    return Row("fuse", rows, "rows", hours_of(rows, rates.fused, 1), rows * 40 / 1e9, rates.fused.source)
 
 
 def _forward(parameters, name, scale):
@@ -224,7 +236,3 @@ def _forward(parameters, name, scale):
 
 def _shape(parameters, name):
     return parameters["networks"][ARCHITECTURES[name]]
-
-
-def _hours(amount, rate, devices):
-    return None if rate.value is None else amount / rate.value / max(1, devices) / 3600

@@ -23,6 +23,7 @@ LAYERS = {
 }
 CHECKS_MAY_IMPORT = (
     "encore.metrics",
+    "encore.data.faiss_transform",
     "encore.data.manifest",
     "encore.data.shards",
     "encore.data.image_source",
