@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 
 def progress(iterable, total, what):
-    """Iterate over `iterable`, showing how many of `total` units of `what` are done, on stderr."""
+    """Iterate over `iterable`, showing how many of `total` units of `what` are done, on stderr.
+
+    Of several processes of one training run only the first one shows it.
+    """
     from tqdm import tqdm
 
     interactive = sys.stderr.isatty()
@@ -19,4 +23,5 @@ def progress(iterable, total, what):
         leave=True,
         file=sys.stderr,
         dynamic_ncols=interactive,
+        disable=int(os.environ.get("RANK", "0")) > 0,
     )

@@ -5,7 +5,6 @@ from __future__ import annotations
 import torch
 
 from encore.models.isc_network import CLASSIFIER_BLOCKS, Outputs
-from encore.runtime.refusal import Refusal
 from encore.training.distributed import ALONE, tree_sum
 from encore.training.replicas import GradientSum, leaf, rows_of, run_replicas
 
@@ -30,12 +29,6 @@ class ClassParallelStep:
         self.processes = processes
         self.own = processes.share(replicas)
         self.blocks = processes.share(CLASSIFIER_BLOCKS)
-        if len(self.own) & (len(self.own) - 1) and processes.count > 1:
-            raise Refusal(
-                "each process must carry 1, 2, 4 ... replicas so that sums keep their order, found "
-                "%d "
-                "replicas on %d processes" % (replicas, processes.count)
-            )
         self._body = [
             parameter
             for name, parameter in network.named_parameters()

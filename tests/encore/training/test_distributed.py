@@ -11,7 +11,7 @@ from encore.models.isc_network import IscNetwork, IscShape
 from encore.runtime.refusal import Refusal
 from encore.systems.isc.loss import IscLoss
 from encore.training.class_parallel import ClassParallelStep
-from encore.training.distributed import Processes, tree_sum
+from encore.training.distributed import Processes, join_processes, processes_key, tree_sum
 from encore.training.optimizer_state import trainable
 
 
@@ -26,10 +26,22 @@ def test_sums_nest(seed, processes, count):
 
 def test_shares_are_contiguous_and_refused_where_they_do_not_divide():
     assert [list(Processes(rank, 2).share(4)) for rank in range(2)] == [[0, 1], [2, 3]]
-    with pytest.raises(Refusal, match="6 replicas or blocks cannot be shared by 4"):
-        Processes(0, 4).share(6)
-    with pytest.raises(Refusal, match="1, 2 or 4 processes, found 3"):
-        Processes(0, 3)
+    assert list(Processes(0, 1).share(6)) == [0, 1, 2, 3, 4, 5]
+    for count, total in ((4, 6), (2, 6), (4, 2)):  # a half, an odd share, less than one
+        named = r"{} replicas or blocks cannot be shared by {} .* set x\.train\.processes".format(
+            total, count
+        )
+        with pytest.raises(Refusal, match=named):
+            Processes(0, count, processes_key("x")).share(total)
+    with pytest.raises(Refusal, match=r"1, 2 or 4 processes, found 3: set x\.train\.processes"):
+        Processes(0, 3, processes_key("x"))
+
+
+def test_a_process_without_a_gpu_of_its_own_names_the_parameter(monkeypatch):
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    with pytest.raises(Refusal, match=r"process 1 of this machine .* found 1: lower x\.train\.processes"):
+        join_processes("cuda", processes_key("x"))
 
 
 def test_with_one_replica_a_step_is_plain_backpropagation():

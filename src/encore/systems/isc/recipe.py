@@ -46,7 +46,7 @@ class TrainingRecipe:
     print_every: int = 10
     save_every: int = limited(0, low=0)
     """Steps between checkpoints within an epoch; 0: only the published one after each epoch."""
-    processes: int = limited(1, low=1, high=4)
+    processes: int = limited(1, choices=(1, 2, 4))
     """Processes that the stage starts to carry the replicas: 1, 2 or 4, one a GPU. Changes no number."""
     workers: int = limited(8, low=0, high=1024)
     keep_bytes: int = limited(0, low=0)

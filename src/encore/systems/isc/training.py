@@ -8,7 +8,6 @@ without weight decay.
 
 from __future__ import annotations
 
-import os
 import random
 from typing import NamedTuple, Optional
 
@@ -24,7 +23,7 @@ from encore.systems.isc.recipe import TrainingRecipe
 from encore.systems.isc.start_weights import StartWeights, build_network, load_start_weights
 from encore.training import checkpoint, loop
 from encore.training.class_parallel import ClassParallelStep
-from encore.training.distributed import join_processes
+from encore.training.distributed import join_processes, processes_key
 from encore.training.journal import Journal
 from encore.training.learning_rate import isc_epoch_factor
 from encore.training.optimizer_state import adam, gather_named, load_adam_state, published_adam_state
@@ -149,6 +148,12 @@ class IscTraining:
         return checkpoint.position_of(content)
 
 
+def _source(processes, resume, folder, device):
+    """Path of the checkpoint that the first process goes on from, for every process; None: there is none."""
+    newest = checkpoint.find_newest(folder) if processes.is_first and folder is not None else None
+    return processes.first_says(resume or newest, device)
+
+
 @exact()  # the published run lets cuDNN try algorithms out, and is not deterministic
 def train(
     recipe: TrainingRecipe,
@@ -164,15 +169,16 @@ def train(
     `logs_dir`.
 
     resume: a checkpoint's path; auto_resume: go on from the newest in logs_dir, or start afresh where there
-    is none. device: "cpu" or "cuda", by default what is there. on_step(epoch, step, StepResult): called after
-    each step. On the CPU a run that is killed and resumed ends in the same bits (same number of threads), and
-    so does one on 1, 2 or 4 processes. Raises Refusal for data, weights or values that do not fit, and for a
-    loss that is not finite.
+    is none. Of several processes the first decides on logs_dir and on the checkpoint, and all of them read
+    that one; what the others pass for the three is not looked at. device: "cpu" or "cuda", by default what is
+    there. on_step(epoch, step, StepResult): called after each step. On the CPU a run that is killed and
+    resumed ends in the same bits (same number of threads), and so does one on 1, 2 or 4 processes. Raises
+    Refusal for data, weights or values that do not fit, and for a loss that is not finite.
     """
-    processes, device = join_processes(device)
-    os.makedirs(logs_dir, exist_ok=True)
+    processes, device = join_processes(device, processes_key(recipe.system))
+    logs_dir = processes.first_says(logs_dir, device)
     training = IscTraining(recipe, data_set, processes, device)
-    source = resume or (checkpoint.find_newest(logs_dir) if auto_resume else None)
+    source = _source(processes, resume, logs_dir if auto_resume else None, device)
     started = None
     if source is None and start_weights_path is not None:
         started = load_start_weights(training.network, start_weights_path)

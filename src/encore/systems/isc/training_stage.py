@@ -14,12 +14,13 @@ from encore.models.isc_network import IscNetwork
 from encore.runtime.atomic import file_digest
 from encore.runtime.parameters import recipe_digest
 from encore.runtime.refusal import Refusal
-from encore.runtime.stage import Stage, needed, work_path
+from encore.runtime.stage import Stage, needed
 from encore.systems.isc.curves import write_curves
 from encore.systems.isc.flags import overrides
 from encore.systems.isc.training import train
 from encore.systems.isc.training_command import TRACK2, TrainingScript, training_command
 from encore.training import checkpoint
+from encore.training.distributed import Processes, processes_key
 from encore.training.launch import further_processes
 
 
@@ -50,7 +51,8 @@ def run_training_stage(job: TrainingJob, recipe, arguments):
     """Train as `recipe` and the published flags among `arguments` say, and publish the result.
 
     With flags the run stands beside the pipeline: it needs `--logs-dir`, keeps its files there, and leaves
-    the pipeline's outputs and metrics alone. Raises Refusal for flags without it.
+    the pipeline's outputs and metrics alone. Raises Refusal for flags without it, and, before any process is
+    started, for a number of processes that cannot share the replicas.
     """
     chosen, warnings = overrides(arguments, job.script.ignored)
     if chosen and "logs_dir" not in chosen:
@@ -59,14 +61,15 @@ def run_training_stage(job: TrainingJob, recipe, arguments):
             "{}.train in {}".format(job.system, arguments.params)
         )
     command = training_command(recipe, chosen, job.data, job.script)
+    _refuse_uneven_shares(command.recipe)
     data = open_source(command.data)
+    if int(os.environ.get("RANK", "0")) > 0:  # a further process of the run: the first one keeps the records
+        _run(job, command, data, None)  # and decides on the work folder
+        return
     identity = data.manifest.digest if hasattr(data, "manifest") else [data.spec, len(data)]
     digest = recipe_digest(
         command.recipe.digest(), command.recipe.epochs, identity, file_digest(needed(job.start))
     )
-    if int(os.environ.get("RANK", "0")) > 0:  # a further process of the run: the first one keeps the records
-        _run(job, command, data, work_path(job.system, "train", digest, job.item))
-        return
     for warning in warnings:
         print("encore: warning: {}".format(warning), file=sys.stderr)
     name = "train" if command.logs is None else "train_by_hand"  # its records stay apart from the pipeline's
@@ -87,6 +90,11 @@ def run_training_stage(job: TrainingJob, recipe, arguments):
         if job.stripped is not None:
             stage.publish(_strip(command.recipe.shape, result.checkpoint, work), job.stripped)
         stage.publish(work, job.output)
+
+
+def _refuse_uneven_shares(recipe):
+    count = int(os.environ.get("WORLD_SIZE", recipe.processes))
+    Processes(0, count, processes_key(recipe.system)).share(recipe.replicas)
 
 
 def _run(job, command, data, work):

@@ -3,8 +3,8 @@
 import dataclasses
 import io
 import json
-import multiprocessing
 import random
+import shutil
 import signal
 import socket
 
@@ -20,26 +20,17 @@ from encore.systems.isc.recipe import TrainingRecipe
 from encore.systems.isc.training import IscTraining, train
 from encore.training import checkpoint
 from encore.training.distributed import Processes
+from tests.encore import killed_run
 from tests.encore.in_memory_set import InMemorySet
+from tests.encore.killed_run import assert_same_bits, finish
 from tests.encore.systems.isc import tiny_run
 from tests.encore.systems.isc.tiny_run import RECIPE
 
 LAST = "checkpoint_1.pth.tar"
 
 
-PROCESSES = multiprocessing.get_context("forkserver")
-PROCESSES.set_forkserver_preload(["tests.encore.systems.isc.tiny_run"])
-
-
 def start(logs, **options):
-    process = PROCESSES.Process(target=tiny_run.run, args=(logs,), kwargs=options)
-    process.start()
-    return process
-
-
-def finish(process):
-    process.join(timeout=120)
-    return process.exitcode
+    return killed_run.start(tiny_run.run, logs, **options)
 
 
 @pytest.fixture(scope="module")
@@ -49,19 +40,17 @@ def uninterrupted(tmp_path_factory):
     return logs
 
 
-def assert_same_bits(found, expected):
-    if isinstance(expected, torch.Tensor):
-        assert found.dtype == expected.dtype and torch.equal(found, expected)
-    elif isinstance(expected, dict):
-        assert list(found) == list(expected)
-        for key in expected:
-            assert_same_bits(found[key], expected[key])
-    elif isinstance(expected, (list, tuple)):
-        assert len(found) == len(expected)
-        for one, other in zip(found, expected):
-            assert_same_bits(one, other)
-    else:
-        assert found == expected
+def finish_together(folders):
+    """Statuses of the processes of one run, a process for each folder."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = str(probe.getsockname()[1])
+    shared = dict(MASTER_ADDR="127.0.0.1", MASTER_PORT=port, WORLD_SIZE=str(len(folders)))
+    processes = [
+        start(folder, environment=dict(shared, RANK=str(rank), LOCAL_RANK=str(rank)))
+        for rank, folder in enumerate(folders)
+    ]
+    return [finish(process) for process in processes]
 
 
 @pytest.mark.parametrize("count", [2, 4])
@@ -69,15 +58,7 @@ def test_two_and_four_processes_give_the_bits_of_one(uninterrupted, tmp_path, co
     # Asked for: 1e-6. Adam makes any such bound on parameters false unless sums are taken in one order, since
     # the last bit of a gradient near zero decides the sign of a whole step; in one order the difference is
     # exactly 0.
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = str(probe.getsockname()[1])
-    shared = dict(MASTER_ADDR="127.0.0.1", MASTER_PORT=port, WORLD_SIZE=str(count))
-    processes = [
-        start(tmp_path, environment=dict(shared, RANK=str(rank), LOCAL_RANK=str(rank)))
-        for rank in range(count)
-    ]
-    assert [finish(process) for process in processes] == [0] * count
+    assert finish_together([tmp_path] * count) == [0] * count
     assert_same_bits(checkpoint.load(str(tmp_path / LAST)), checkpoint.load(str(uninterrupted / LAST)))
     assert (tmp_path / "history.jsonl").read_text() == (uninterrupted / "history.jsonl").read_text()
 
@@ -93,6 +74,26 @@ def test_a_killed_and_resumed_run_ends_in_the_same_bits(uninterrupted, tmp_path)
     assert_same_bits(checkpoint.load(str(tmp_path / LAST)), checkpoint.load(str(uninterrupted / LAST)))
     assert (tmp_path / "history.jsonl").read_text() == (uninterrupted / "history.jsonl").read_text(), first
     assert not list(tmp_path.glob("work_*.tar"))
+
+
+def test_all_processes_go_on_where_the_first_one_stopped(uninterrupted, tmp_path):
+    first, elsewhere = tmp_path / "first", tmp_path / "elsewhere"
+    first.mkdir()
+    elsewhere.mkdir()
+    assert finish(start(first, kill_after=(1, 3))) == -signal.SIGKILL
+    shutil.copy(str(first / "checkpoint_0.pth.tar"), str(elsewhere))  # behind work_1_2.pth.tar of the first
+    assert finish_together([first, elsewhere]) == [0, 0]
+    assert_same_bits(checkpoint.load(str(first / LAST)), checkpoint.load(str(uninterrupted / LAST)))
+    assert (first / "history.jsonl").read_text() == (uninterrupted / "history.jsonl").read_text()
+    assert [path.name for path in elsewhere.iterdir()] == ["checkpoint_0.pth.tar"]
+
+
+@pytest.mark.parametrize("system", ["isc_track1", "isc_track2"])
+def test_a_launcher_s_wrong_number_of_processes_names_the_system_s_parameter(system, tmp_path, monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "3")
+    recipe = dataclasses.replace(RECIPE, system=system)
+    with pytest.raises(Refusal, match=r"found 3: set {}\.train\.processes, or what the".format(system)):
+        train(recipe, InMemorySet(), None, str(tmp_path), device="cpu")
 
 
 def test_the_record_holds_a_line_per_logged_step(uninterrupted):

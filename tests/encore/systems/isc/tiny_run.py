@@ -1,7 +1,6 @@
 """A tiny training run, made to run in a process of its own, which can kill itself."""
 
 import os
-import signal
 
 import torch
 
@@ -9,6 +8,7 @@ from encore.models.isc_network import IscShape
 from encore.systems.isc.recipe import TrainingRecipe
 from encore.systems.isc.training import train
 from tests.encore.in_memory_set import InMemorySet
+from tests.encore.killed_run import die, die_in_save
 
 RECIPE = TrainingRecipe(
     seed=7,
@@ -24,26 +24,6 @@ RECIPE = TrainingRecipe(
     save_every=2,
     workers=0,
 )
-
-
-def die():
-    os.kill(os.getpid(), signal.SIGKILL)
-
-
-def die_in_save(number):
-    """The `number`-th torch.save of this process writes half of its file, then kills."""
-    whole = torch.save
-    left = [number]
-
-    def save(content, file):
-        left[0] -= 1
-        if left[0]:
-            return whole(content, file)
-        file.write(b"PK\x03\x04 half a checkpoint")
-        file.flush()
-        die()
-
-    torch.save = save
 
 
 def run(logs, kill_after=None, kill_in_save=None, environment=()):

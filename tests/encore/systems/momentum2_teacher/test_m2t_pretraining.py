@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import multiprocessing
 import pathlib
 import random
 import signal
@@ -24,21 +23,18 @@ from encore.systems.momentum2_teacher.pretraining import Training, pretrain
 from encore.systems.momentum2_teacher.published_files import check_backbone, read_backbone
 from encore.systems.momentum2_teacher.recipe import Momentum2Recipe
 from encore.training.checkpoint import Position
+from tests.encore import killed_run
 from tests.encore.in_memory_set import InMemorySet
+from tests.encore.killed_run import assert_same_bits
 from tests.encore.systems.momentum2_teacher import tiny_m2t_run
 from tests.encore.systems.momentum2_teacher.tiny_m2t_run import EXPORT, ITERATIONS, RECIPE, images
 
-PROCESSES = multiprocessing.get_context("forkserver")
-PROCESSES.set_forkserver_preload(["tests.encore.systems.momentum2_teacher.tiny_m2t_run"])
 PHOTOS = pathlib.Path(__file__).parents[4] / "mini" / "photos.tar"
 LOSSY = dataclasses.replace(RECIPE, lossy_resume=True)
 
 
 def finish(folder, **options):
-    process = PROCESSES.Process(target=tiny_m2t_run.run, args=(folder,), kwargs=options)
-    process.start()
-    process.join(timeout=120)
-    return process.exitcode
+    return killed_run.finish(killed_run.start(tiny_m2t_run.run, folder, **options))
 
 
 @pytest.fixture(scope="module")
@@ -46,21 +42,6 @@ def uninterrupted(tmp_path_factory):
     folder = tmp_path_factory.mktemp("uninterrupted")
     assert finish(folder) == 0
     return folder
-
-
-def assert_same_bits(found, expected):
-    if isinstance(expected, torch.Tensor):
-        assert found.dtype == expected.dtype and torch.equal(found, expected)
-    elif isinstance(expected, dict):
-        assert list(found) == list(expected)
-        for key in expected:
-            assert_same_bits(found[key], expected[key])
-    elif isinstance(expected, (list, tuple)):
-        assert len(found) == len(expected)
-        for one, other in zip(found, expected):
-            assert_same_bits(one, other)
-    else:
-        assert found == expected
 
 
 def checkpoint_of(folder):

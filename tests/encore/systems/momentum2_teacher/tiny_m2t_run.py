@@ -1,14 +1,12 @@
 """A tiny Momentum²-Teacher run, made to run in a process of its own, which can kill itself."""
 
-import os
-import signal
-
 import torch
 
 from encore.models.isc_network import IscShape
 from encore.systems.momentum2_teacher.pretraining import pretrain
 from encore.systems.momentum2_teacher.recipe import Momentum2Recipe
 from tests.encore.in_memory_set import InMemorySet
+from tests.encore.killed_run import die, die_in_save
 
 RECIPE = Momentum2Recipe(
     seed=7,
@@ -31,26 +29,6 @@ EXPORT = "start.pkl"
 
 def images():
     return InMemorySet(10, 4, 40)
-
-
-def die():
-    os.kill(os.getpid(), signal.SIGKILL)
-
-
-def die_in_save(number):
-    """The `number`-th torch.save of a file of this process writes half of it, then kills."""
-    whole = torch.save
-    left = [number]
-
-    def save(content, file):
-        left[0] -= 1
-        if left[0]:
-            return whole(content, file)
-        file.write(b"PK\x03\x04 half a checkpoint")
-        file.flush()
-        die()
-
-    torch.save = save
 
 
 def run(folder, recipe=RECIPE, kill_after=None, kill_in_save=None, kill_before_export=False):
