@@ -6,7 +6,7 @@ import os
 
 from encore.data.shards import ShardSet
 from encore.runtime.atomic import file_digest
-from encore.runtime.parameters import recipe_digest
+from encore.runtime.parameters import read_parameters, recipe_digest
 from encore.runtime.stage import Stage, needed, run_stage, stage_parser
 from encore.systems.isc.query_set import GROUND_TRUTH
 from encore.systems.isc_track1.augmented_queries import (
@@ -15,6 +15,7 @@ from encore.systems.isc_track1.augmented_queries import (
     open_detections,
     write_augmented_queries,
 )
+from encore.systems.isc_track1.fuse_parameters import FuseParameters
 
 QUERIES = "data/isc_queries"
 OUTPUT = "data/isc_track1/queries"
@@ -27,6 +28,7 @@ def main():
     with Stage("isc_track1", "crop_queries") as stage:
         parameters = stage.parameters(arguments.params, CropQueriesParameters)
         queries = ShardSet(needed(QUERIES))
+        check_truth(read_parameters(arguments.params, "isc_track1.fuse", FuseParameters), queries, parameters)
         found = open_detections(parameters, queries)
         digest = recipe_digest(
             parameters.recipe(),
@@ -46,6 +48,17 @@ def main():
         }
         values.update(("small_{}".format(side), count) for side, count in sorted(made.small.items()))
         stage.metrics(values)
+
+
+def check_truth(fuse, queries, parameters):
+    """Refuse now, and not after the extraction, a ground truth that `fuse` (FuseParameters) will refuse.
+
+    queries: ShardSet; parameters: CropQueriesParameters. It is the file that `fuse` names, or the one whose
+    lines this stage hands on as that.
+    """
+    handed_on = os.path.normpath(fuse.ground_truth) == os.path.join(OUTPUT, GROUND_TRUTH)
+    truth = fuse.read_truth(needed(os.path.join(QUERIES, GROUND_TRUTH) if handed_on else fuse.ground_truth))
+    truth.check_pictures(queries.names, queries.folder, parameters.chosen(queries))
 
 
 if __name__ == "__main__":

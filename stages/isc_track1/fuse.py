@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 from collections import OrderedDict
 
 import numpy as np
 
 from encore.metrics.reported import write_curve
-from encore.runtime.parameters import limited, read_parameters, recipe_digest
+from encore.runtime.parameters import read_parameters, recipe_digest
 from encore.runtime.refusal import Refusal
 from encore.runtime.stage import Stage, needed, run_stage, stage_parser
 from encore.systems.isc_track1.data_sets import DATA_SETS, PAIR
-from encore.systems.isc_track1.evaluation import evaluate_submission, read_numbered_truth
+from encore.systems.isc_track1.evaluation import evaluate_submission
+from encore.systems.isc_track1.fuse_parameters import FuseParameters
 from encore.systems.isc_track1.fusion import Combination, TrustedQueries
 from encore.systems.isc_track1.ladder import ladder, single_models, write_ladder
 from encore.systems.isc_track1.penalty import Penalty
@@ -24,28 +24,6 @@ from encore.systems.isc_track1.test_plan import TestPlan
 OUTPUT = "submission/isc_track1"
 PLOTS = "plots/isc_track1"
 REF = "_ref"
-
-
-@dataclasses.dataclass(frozen=True)
-class FuseParameters:
-    """Parameters of the stage `fuse`."""
-
-    ground_truth: str = limited()
-    faces: str = limited()
-    """Folder of face_del.npy."""
-    queries: str = limited()
-    """Folder of the lists of small augmented queries, query_wrong_<side>_VD.npy."""
-    first_query: int = limited(low=0, high=99999)
-    query_count: int = limited(low=1, high=100000)
-    """Queries are numbered from `first_query` on; published: Q50000 to Q99999."""
-    penalty: float = limited(low=0.0, high=10.0)
-    unpenalised_crops: int = limited(low=0, high=10000)
-    """How many of a query's detections are not penalised."""
-    max_results: int = limited(low=1, high=500000)
-    intermediate: bool = limited()
-    """Whether all published files are written, or only the submissions."""
-    unlabelled: str = limited("refuse", choices=("refuse", "drop"))
-    """What is done with predictions of queries that the ground truth does not name."""
 
 
 def main():
@@ -66,11 +44,9 @@ def main():
 def fuse(parameters, plan, folder):
     """(metrics, precision-recall curve, {step of the ladder: value}) of the submissions written to
     `folder`."""
-    drop, limit = parameters.unlabelled == "drop", parameters.max_results
+    drop, limit = parameters.drop_unlabelled, parameters.max_results
     trusted = TrustedQueries(parameters.first_query, parameters.query_count, parameters.unpenalised_crops)
-    truth = read_numbered_truth(
-        needed(parameters.ground_truth), range(trusted.first, trusted.first + trusted.count), drop
-    )
+    truth = parameters.read_truth(needed(parameters.ground_truth))
     penalty = Penalty(parameters.penalty)
     models = fused_models(plan)
     combination = Combination(read_small(parameters.queries), read_faces(parameters.faces), trusted, penalty)

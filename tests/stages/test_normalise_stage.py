@@ -80,8 +80,11 @@ def run(place, monkeypatch, capsys):
     return run
 
 
-def lists(place):
-    folder = os.path.join(place, "predictions/isc_track1/all")
+PIPELINE = "predictions/isc_track1/all"
+
+
+def lists(place, output=PIPELINE):
+    folder = os.path.join(place, output)
     found = {}
     for where, _, names in os.walk(folder):
         for name in names:
@@ -91,38 +94,86 @@ def lists(place):
     return found
 
 
-def test_all_lists_of_the_group_with_published_names_and_flags(place, run):
-    assert run("all", "--norms", "norms") == (0, "")
+def record(place, name):
+    with open(os.path.join(place, name)) as file:
+        return json.load(file)
+
+
+def test_all_lists_of_the_group_with_published_names(place, run):
+    assert run("all") == (0, "")
     first = lists(place)
     assert set(first) == LISTS
     assert {len(lines) for lines in first.values()} == {41}
     assert {lines[0] for lines in first.values()} == {"query_id,reference_id,score"}
-    with open(os.path.join(place, "metrics/isc_track1/normalise/all.json")) as file:
-        assert json.load(file) == {"lists": 3, "rows_min": 40, "rows_max": 40}
-    # norms that were saved give the same lists; flags override the file and are recorded
-    assert run("all", "--read_norms", "norms") == (0, "")
-    assert lists(place) == first
-    assert run("all", "--max_results", "1_00", "--reduction", "min", "--n", "2", "--factor", "1") == (
-        0,
-        "",
-    )
-    assert sorted(map(len, lists(place).values())) == [101, 101, 101]
-    with open(os.path.join(place, "fingerprints/isc_track1/normalise/all.json")) as file:
-        assert json.load(file)["parameters"] == {
-            "factor": 1.0,
-            "neighbours": 2,
-            "reduction": "min",
-            "max_results": 100,
-        }
+    assert record(place, "metrics/isc_track1/normalise/all.json") == {
+        "lists": 3,
+        "rows_min": 40,
+        "rows_max": 40,
+    }
+
+
+def test_published_flags_describe_a_run_beside_the_pipeline(place, run):
+    assert run("all") == (0, "")
+    records = ["{}/isc_track1/normalise/all.json".format(kind) for kind in ("metrics", "fingerprints")]
+    first, before = lists(place), [record(place, name) for name in records]
+    # norms that were saved give the same lists
+    assert run("all", "--norms", "norms", "--output", "saved") == (0, "")
+    assert run("all", "--read_norms", "norms", "--output", "read") == (0, "")
+    assert lists(place, "saved") == lists(place, "read") == first
+    # other norms give other lists: beside the pipeline's, which stay
+    for where, _, names in os.walk(os.path.join(place, "norms")):
+        for name in names:
+            path = os.path.join(where, name)
+            np.save(path, np.load(path) + np.float32(1))
+    assert run("all", "--read_norms", "norms", "--output", "read") == (0, "")
+    assert set(lists(place, "read")) == LISTS and lists(place, "read") != first
+    # flags override the file and are recorded
+    flags = ("--max_results", "1_00", "--reduction", "min", "--n", "2", "--factor", "1")
+    assert run("all", "--output", "by_flags", *flags) == (0, "")
+    assert sorted(map(len, lists(place, "by_flags").values())) == [101, 101, 101]
+    assert record(place, "fingerprints/isc_track1/normalise_by_hand/all.json")["parameters"] == {
+        "factor": 1.0,
+        "neighbours": 2,
+        "reduction": "min",
+        "max_results": 100,
+    }
+    assert lists(place) == first and [record(place, name) for name in records] == before
+
+
+@pytest.mark.parametrize(
+    "flag",
+    ["--read_norms=norms", "--norms=norms", "--factor=1", "--n=2", "--reduction=min", "--max_results=9"],
+)
+def test_published_flags_need_a_folder_of_their_own(place, run, flag):
+    before = lists(place)
+    code, error = run("all", flag)
+    assert code == 2 and error.count("\n") == 1
+    assert error.startswith("encore: {}: published flags describe a run beside".format(flag.split("=")[0]))
+    os.makedirs(os.path.join(place, "predictions/isc_track1"), exist_ok=True)
+    link = os.path.join(place, "link")
+    if not os.path.islink(link):
+        os.symlink("predictions/isc_track1", link)
+    for output in (PIPELINE, "predictions/isc_track1", os.path.join(place, PIPELINE, "more"), "link/all"):
+        code, error = run("all", flag, "--output", output)
+        assert code == 2 and "--output {}: predictions/isc_track1 is the pipeline's".format(output) in error
+    code, error = run("all", "--norms", PIPELINE, "--output", "beside")
+    assert code == 2 and "--norms {}: predictions/isc_track1 is".format(PIPELINE) in error
+    assert lists(place) == before and not os.path.exists(os.path.join(place, "beside"))
 
 
 @pytest.mark.parametrize(
     "arguments, message",
     [
         (("baseline_CC-152",), "params.yaml: isc_track1.test.groups: group baseline_CC-152 is none of all"),
-        (("all", "--reduction", "mean"), "published flags.reduction: expected one of avg, min"),
-        (("all", "--n", "10"), "at least 10 training descriptors for score normalisation, found 9"),
-        (("all", "--read_norms", "nowhere"), "norms.npy"),
+        (
+            ("all", "--output", "x", "--reduction", "mean"),
+            "published flags.reduction: expected one of avg, min",
+        ),
+        (
+            ("all", "--output", "x", "--n", "10"),
+            "at least 10 training descriptors for score normalisation, found 9",
+        ),
+        (("all", "--output", "x", "--read_norms", "nowhere"), "norms.npy"),
     ],
 )
 def test_refusals_are_one_line(place, run, arguments, message):

@@ -15,6 +15,7 @@ from encore.systems.isc_track1.augmented_queries import CropQueriesParameters
 from encore.systems.isc_track1.backbones import BACKBONES, Networks
 from encore.systems.isc_track1.extraction import ExtractParameters as ModelExtractParameters
 from encore.systems.isc_track1.faces import FaceParameters
+from encore.systems.isc_track1.fuse_parameters import FuseParameters
 from encore.systems.isc_track1.groups import weights_path
 from encore.systems.isc_track1.normalised_search import NormaliseParameters
 from encore.systems.isc_track1.pairs import PairParameters
@@ -22,7 +23,6 @@ from encore.systems.isc_track1.runs import PUBLISHED_SHAPES, PairTraining, run_o
 from encore.systems.isc_track1.test_plan import TestPlan
 from encore.systems.isc_track1.training_sets import TrainingSetParameters
 from stages.isc_overlays.detect import DetectParameters
-from stages.isc_track1.fuse import FuseParameters
 from stages.isc_track1.pretrain import PretrainParameters as BackbonesParameters
 from stages.isc_track2.crop_overlays import CropParameters
 from stages.isc_track2.extract import ExtractParameters

@@ -49,6 +49,10 @@ class CropQueriesParameters:
         if list(self.small) != sorted(set(self.small)):
             raise Refusal("small: expected three growing sides, found {}".format(list(self.small)))
 
+    def chosen(self, queries):
+        """Positions of the queries that are taken, of the picture source `queries`: a range."""
+        return range(0, len(queries), self.every)
+
     def recipe(self):
         """What decides the result: everything but how the work is spread and what is tolerated."""
         return {key: value for key, value in asdict(self).items() if key not in ("workers", "max_rejected")}
@@ -94,7 +98,7 @@ def write_augmented_queries(folder, queries, parameters, found, recipe_digest):
     """
     source = ShardSet(queries)
     _check_names(source)
-    chosen = range(0, len(source), parameters.every)
+    chosen = parameters.chosen(source)
     units = [
         (number, chosen[start : start + parameters.queries_per_shard])
         for number, start in enumerate(range(0, len(chosen), parameters.queries_per_shard))

@@ -2,6 +2,7 @@ import dataclasses
 import io
 import json
 import os
+import shutil
 
 import numpy as np
 import pytest
@@ -30,6 +31,18 @@ PUBLISHED = CropQueriesParameters(
     max_rejected=0,
     detections=None,
     selective_search=ProposalParameters(least=300),
+)
+FUSE = dict(
+    ground_truth="data/isc_track1/queries/ground_truth.csv",
+    faces="faces",
+    queries="data/isc_track1/queries",
+    first_query=0,
+    query_count=5,
+    penalty=0.05,
+    unpenalised_crops=20,
+    max_results=10,
+    intermediate=False,
+    unlabelled="refuse",
 )
 TRUTH = "query_id,reference_id\nQ00000,R000007\nQ00001,\nQ00001,R000001\nQ00002,\nQ00003,R000002\nQ00004,\n"
 
@@ -197,16 +210,29 @@ def test_parameters_are_checked():
     assert "workers" not in PUBLISHED.recipe() and PUBLISHED.recipe()["every"] == 1
 
 
-def test_stage(tmp_path, pictures, monkeypatch):
-    query_set(tmp_path / "data" / "isc_queries", pictures)
-    (tmp_path / "params.yaml").write_text(
-        "isc_track1:\n  crop_queries: {workers: 1, queries_per_shard: 3, max_rejected: 0, every: 2,\n"
-        "    detections: null, selective_search: {least: 300, most: 2}, small: [10, 20, 46]}\n"
-    )
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("sys.argv", ["crop_queries"])
-    monkeypatch.delenv("ENCORE_ENVIRONMENT", raising=False)
-    crop_queries.main()
+@pytest.fixture
+def run_stage(tmp_path, pictures, monkeypatch):
+    """Run the stage on every second one of five queries with this ground truth and these values of `fuse`."""
+
+    def run(truth=TRUTH, first=0, **fuse):
+        names = ["Q{:05d}.jpg".format(first + i) for i in range(len(pictures))]
+        query_set(tmp_path / "data" / "isc_queries", pictures, truth, names)
+        fuse = dict(FUSE, first_query=first, **fuse)
+        (tmp_path / "params.yaml").write_text(
+            "isc_track1:\n  crop_queries: {workers: 1, queries_per_shard: 3, max_rejected: 0, every: 2,\n"
+            "    detections: null, selective_search: {least: 300, most: 2}, small: [10, 20, 46]}\n"
+            "  fuse: " + json.dumps(fuse) + "\n"
+        )
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setattr("sys.argv", ["crop_queries"])
+        monkeypatch.delenv("ENCORE_ENVIRONMENT", raising=False)
+        crop_queries.main()
+
+    return run
+
+
+def test_stage(tmp_path, run_stage):
+    run_stage()
     images = ShardSet("data/isc_track1/queries")
     metrics = json.loads((tmp_path / "metrics" / "isc_track1" / "crop_queries.json").read_text())
     assert sorted(metrics) == [
@@ -221,3 +247,66 @@ def test_stage(tmp_path, pictures, monkeypatch):
     assert metrics["queries"] == 3 and metrics["augmented"] == len(images) == 27 + metrics["proposals"]
     assert 0 < metrics["proposals"] <= 6
     assert len(np.load("data/isc_track1/queries/query_wrong_200_VD.npy")) == metrics["small_200"] > 0
+
+
+LACKS_Q2 = TRUTH.replace("Q00002,\n", "")
+
+
+@pytest.mark.parametrize(
+    ("truth", "said"),
+    [
+        (
+            LACKS_Q2,
+            "data/isc_queries: row 3: the query Q00002 is not in data/isc_queries/ground_truth.csv: take the "
+            "ground truth of all queries, or set isc_track1.fuse.unlabelled to drop",
+        ),
+        (
+            TRUTH + "Q00005,R000001\n",
+            "data/isc_queries/ground_truth.csv: line 8: the query Q00005 is none of this test's, Q00000 to "
+            "Q00004: take their ground truth",
+        ),
+        (TRUTH + "Q00004,T000001\n", "ground_truth.csv: line 8: expected an id of R and 6 digits"),
+        ("query_id,reference_id\nQ00000,\n", "ground_truth.csv: expected at least one true pair, found none"),
+        # a pair only of a query that is not taken
+        (
+            "Q00000,\nQ00001,R000001\nQ00002,\nQ00004,\n",
+            "expected at least one true pair of the 3 queries taken of data/isc_queries, found none",
+        ),
+    ],
+)
+def test_the_stage_refuses_before_its_work_what_fuse_would_refuse(
+    tmp_path, run_stage, monkeypatch, truth, said
+):
+    monkeypatch.setattr(crop_queries, "write_augmented_queries", None)  # the work: not to be begun
+    with pytest.raises(Refusal) as refusal:
+        run_stage(truth)
+    assert said in str(refusal.value) and "\n" not in str(refusal.value)
+    assert not (tmp_path / "data" / "isc_track1").exists()
+
+
+def test_the_stage_lets_pass_what_fuse_lets_pass(tmp_path, run_stage):
+    run_stage(LACKS_Q2.replace("Q00003,R000002\n", ""), unlabelled="drop")
+    truth = (tmp_path / "data/isc_track1/queries/ground_truth.csv").read_text()
+    assert truth == "query_id,reference_id\nQ00000,R000007\nQ00004,\n"
+
+
+def test_a_query_that_is_not_taken_need_not_be_labelled(run_stage):
+    run_stage(TRUTH.replace("Q00003,R000002\n", ""))
+
+
+def test_the_stage_checks_the_file_that_fuse_names(tmp_path, run_stage, monkeypatch):
+    (tmp_path / "whole.csv").write_text(TRUTH)
+    run_stage(LACKS_Q2, ground_truth="whole.csv")
+    shutil.rmtree(str(tmp_path / "data"))
+    (tmp_path / "whole.csv").write_text(LACKS_Q2)
+    monkeypatch.setattr(crop_queries, "write_augmented_queries", None)
+    with pytest.raises(Refusal, match="data/isc_queries: row 3: the query Q00002 is not in whole.csv"):
+        run_stage(TRUTH, ground_truth="whole.csv")
+    shutil.rmtree(str(tmp_path / "data" / "isc_queries"))
+    with pytest.raises(Refusal, match="gone.csv: missing"):
+        run_stage(TRUTH, ground_truth="gone.csv")
+
+
+def test_queries_of_another_numbering_are_refused(run_stage):
+    with pytest.raises(Refusal, match="line 2: the query Q00000 is none of this test's, Q50000 to Q50004"):
+        run_stage(first=50000)

@@ -7,8 +7,9 @@ import pytest
 
 from encore.metrics.reported import write_curve
 from encore.runtime.refusal import Refusal
-from encore.systems.isc_track1.evaluation import evaluate_submission, read_numbered_truth
+from encore.systems.isc_track1.evaluation import evaluate_submission
 from encore.systems.isc_track1.ladder import ladder, single_model, write_ladder
+from encore.systems.isc_track1.numbered_truth import read_numbered_truth
 from encore.systems.isc_track1.penalty import Penalty
 from encore.systems.isc_track1.submission import PARTS
 from tests.encore.metrics.test_definitions import PREDICTION_ROWS, PUBLISHED, TRUTH_ROWS
