@@ -33,7 +33,7 @@ class BackboneParameters:
     sha256: Optional[str] = limited(None)
     """Digest that the file must have; null until one is recorded (its publisher states none)."""
     images: Optional[str] = limited(None)
-    """Pictures to pre-train on."""
+    """Pictures to pre-train on; class folders, as ImageNet's `train` has them, will do."""
     barlow_twins: Optional[PretrainingRecipe] = limited(None)
     momentum2_teacher: Optional[Momentum2Recipe] = limited(None)
     resume: Optional[str] = limited(None)
@@ -106,7 +106,7 @@ def by_barlow_twins(stage, parameters, shape, work, made):
     recipe = dataclasses.replace(parameters.barlow_twins, layers=shape.layers, width=shape.width)
     stage.seed = recipe.seed
     stage.need_shared_memory(recipe.shared_memory(), "batches of pictures")
-    result = barlow_twins.pretrain(recipe, open_source(parameters.images), made)
+    result = barlow_twins.pretrain(recipe, open_source(parameters.images, class_folders=True), made)
     return result.steps, {"first_loss": result.losses[0], "last_loss": result.losses[-1]}
 
 
@@ -115,7 +115,7 @@ def by_momentum2_teacher(stage, parameters, shape, work, made):
     recipe = dataclasses.replace(parameters.momentum2_teacher, shape=shape)
     stage.seed = recipe.seed
     stage.need_shared_memory(recipe.shared_memory(), "batches of pictures")
-    source = open_source(parameters.images)
+    source = open_source(parameters.images, class_folders=True)
     result = momentum2_teacher.pretrain(recipe, source, work, made, resume=parameters.resume)
     return result.steps, {"first_loss": result.first_loss, "last_loss": result.last_loss}
 

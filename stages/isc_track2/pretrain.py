@@ -27,7 +27,7 @@ class PretrainParameters:
     sha256: Optional[str] = limited(None)
     """Digest that the file must have; null until one is recorded (its publisher states none)."""
     images: Optional[str] = limited(None)
-    """Pictures to pre-train on."""
+    """Pictures to pre-train on; class folders, as ImageNet's `train` has them, will do."""
     barlow_twins: Optional[PretrainingRecipe] = limited(None)
 
 
@@ -63,7 +63,7 @@ def pretrain_now(stage, parameters, shape):
     stage.need_shared_memory(recipe.shared_memory(), "batches of pictures")
     work = stage.work_folder(recipe_digest(parameters, shape, stage.inputs("training_images")))
     made = os.path.join(work, "start.pth")
-    result = pretrain(recipe, open_source(parameters.images), made)
+    result = pretrain(recipe, open_source(parameters.images, class_folders=True), made)
     stage.publish(made, OUTPUT)
     stage.metrics({"steps": result.steps, "first_loss": result.losses[0], "last_loss": result.losses[-1]})
 

@@ -8,6 +8,7 @@ import pytest
 import torch
 import yaml
 
+from encore.data.image_source import open_source
 from encore.models.resnet import ResNet
 from encore.runtime import hardware
 from encore.runtime.atomic import file_digest
@@ -43,7 +44,7 @@ def run(tmp_path, monkeypatch):
         pretraining = dict(resnet50=resnet50, resnet152=resnet152, resnet_ibn50a=resnet_ibn50a)
         section = dict(networks=networks, pretrain=pretraining)
         (tmp_path / "params.yaml").write_text(yaml.safe_dump(dict(isc_track1=section)))
-        (tmp_path / "inputs").mkdir()
+        (tmp_path / "inputs").mkdir(exist_ok=True)
         (tmp_path / "inputs" / "training_images.json").write_text('{"path": "photos"}')
         monkeypatch.chdir(tmp_path)
         monkeypatch.setenv(hardware.ACCEPT, "1")
@@ -139,3 +140,27 @@ def test_barlow_twins_has_no_ibn_backbone(run):
         Refusal, match="isc_track1.pretrain.resnet_ibn50a: barlow_twins has no IBN-a backbone"
     ):
         run("ibn", NOW, resnet_ibn50a=dict(NONE, images=PHOTOS, barlow_twins=BARLOW))
+
+
+@pytest.mark.parametrize(
+    ("backbone", "method"),
+    [
+        ("152", dict(momentum2_teacher=dict(RECIPE, batch=8, epochs=2))),
+        ("50", dict(barlow_twins=dict(BARLOW, batch=8))),
+    ],
+)
+def test_class_folders_are_read_as_their_pictures_in_one_folder(tmp_path, run, backbone, method):
+    source = open_source(PHOTOS)
+    for i in range(12):
+        for folder, name in (("flat", "{:02d}.png"), ("train/n{}".format(i // 4), "{:02d}.png")):
+            os.makedirs(str(tmp_path / folder), exist_ok=True)
+            (tmp_path / folder / name.format(i)).write_bytes(source.read(i))
+    made = []
+    for images in ("flat", "train"):
+        section = dict(NONE, images=images, **method)
+        run(backbone, section, resnet50=section if backbone == "50" else NOW)
+        made.append(read_backbone(start_weights_path(backbone)))
+        assert metrics(tmp_path, backbone)["steps"] == 2
+    assert list(made[0]) == list(made[1]) and all(
+        torch.equal(made[0][name], made[1][name]) for name in made[0]
+    )

@@ -11,14 +11,23 @@ from encore.runtime.refusal import Refusal
 
 
 class FolderSource:
-    """The files of one folder, by file name in plain string order; hidden files (.DS_Store) do not count."""
+    """The files of one folder, by file name in plain string order; hidden files (.DS_Store) do not count.
+
+    Class folders, a folder that holds folders and no file, as ImageNet's `train`, are read as `class/name`:
+    classes in string order, then names, the order of torchvision's ImageFolder; what lies deeper does not
+    count.
+    """
 
     def __init__(self, folder):
         self.spec = str(folder)
-        with os.scandir(self.spec) as entries:
-            self.names = sorted(
-                entry.name for entry in entries if entry.is_file() and not entry.name.startswith(".")
-            )
+        self.names, folders = _entries(self.spec)
+        self.class_folders = bool(folders) and not self.names
+        if self.class_folders:
+            self.names = [
+                "{}/{}".format(name, file)
+                for name in folders
+                for file in _entries(os.path.join(self.spec, name))[0]
+            ]
 
     def __len__(self):
         return len(self.names)
@@ -26,6 +35,20 @@ class FolderSource:
     def read(self, i):
         with open(os.path.join(self.spec, self.names[i]), "rb") as file:
             return file.read()
+
+
+def _entries(folder):
+    """(names of the files, names of the folders) in `folder`, each sorted; hidden ones do not count."""
+    files, folders = [], []
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.name.startswith("."):
+                continue
+            if entry.is_file():
+                files.append(entry.name)
+            elif entry.is_dir():
+                folders.append(entry.name)
+    return sorted(files), sorted(folders)
 
 
 class TarSource:
@@ -53,17 +76,24 @@ class TarSource:
             return file.read(size)
 
 
-def open_source(spec):
+def open_source(spec, class_folders=False):
     """Open `spec`: a data set folder (with a manifest), a plain folder, or `file.tar#prefix`.
 
-    The result has `names` (list of str), `read(i)` (bytes of picture i) and `len()`.
-    Raises Refusal when nothing is there.
+    The result has `names` (list of str), `read(i)` (bytes of picture i) and `len()`. With `class_folders` a
+    folder of folders of pictures will do as well, and names hold the folder: for those who take pictures and
+    no ids from names. Raises Refusal when nothing is there, and for such a folder without `class_folders`.
     """
     path, _, prefix = str(spec).partition("#")
     if os.path.isfile(os.path.join(path, NAME)):
         return ShardSet(path)
     if os.path.isdir(path):
-        return FolderSource(path)
+        source = FolderSource(path)
+        if source.class_folders and not class_folders:
+            raise Refusal(
+                "{}: expected pictures, found folders only: name one of them, or put the pictures into one "
+                "folder (only pre-training reads class folders)".format(path)
+            )
+        return source
     if os.path.isfile(path) and tarfile.is_tarfile(path):
         return TarSource(path, prefix)
     raise Refusal(

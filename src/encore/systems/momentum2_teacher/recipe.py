@@ -85,3 +85,8 @@ class Momentum2Recipe:
         for free in ("print_every", "save_every", "workers", "lossy_resume"):
             del values[free]
         return {name: json.dumps(value, sort_keys=True) for name, value in values.items()}
+
+
+PUBLISHED = {"resnet152": Momentum2Recipe(), "resnet_ibn50a": Momentum2Recipe(batch=1024)}
+"""The two published runs on ImageNet by the name of their backbone in training; its shape belongs in
+isc_track1.networks, and is not in here."""
