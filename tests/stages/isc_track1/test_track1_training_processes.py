@@ -126,7 +126,7 @@ def test_two_processes_killed_and_started_again_end_in_the_bits_of_undisturbed_o
 @pytest.mark.parametrize(
     "processes, values, named",
     [
-        (3, {}, "over 1, 2 or 4 processes, found 3: set isc_track1.train.processes,"),
+        (3, {}, "isc_track1.train.processes: expected one of 1, 2, 4, found 3"),
         (2, dict(replicas=1), "1 replicas or blocks cannot be shared by 2 processes"),
         (2, dict(replicas=6, batch=24), "sums keep their order: set isc_track1.train.processes,"),
     ],
