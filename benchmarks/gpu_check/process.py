@@ -11,7 +11,7 @@ import torch
 
 from benchmarks.gpu_check.arithmetic import examined
 from benchmarks.gpu_check.replicas import class_parallel
-from encore.training import checkpoint
+from encore.training import checkpoint_files
 from encore.training.distributed import join_processes
 
 
@@ -20,7 +20,7 @@ def main(kind, path):
     with examined(device):
         found = class_parallel(device, processes)
     if processes.is_first:
-        checkpoint.save(path, found.gradients)
+        checkpoint_files.save(path, found.gradients)
     processes.barrier()
     torch.distributed.destroy_process_group()
 

@@ -17,11 +17,11 @@ from encore.runtime.refusal import Refusal
 from encore.runtime.stage import Stage, run_stage, stage_parser
 from encore.systems import barlow_twins
 from encore.systems.barlow_twins import PretrainingRecipe
-from encore.systems.isc.published_weights import checked_digest
 from encore.systems.isc_track1.backbones import BY_NAME, backbone_of, network_shape, start_weights_path
 from encore.systems.momentum2_teacher import pretraining as momentum2_teacher
 from encore.systems.momentum2_teacher.published_files import check_backbone
 from encore.systems.momentum2_teacher.recipe import Momentum2Recipe
+from encore.training.published_weights import checked_digest
 
 
 @dataclasses.dataclass(frozen=True)

@@ -13,7 +13,7 @@ from encore.runtime.refusal import Refusal
 from encore.runtime.stage import Stage, run_stage, stage_parser
 from encore.systems.barlow_twins import PretrainingRecipe, pretrain
 from encore.systems.isc.parameters import network_shape
-from encore.systems.isc.published_weights import checked_digest
+from encore.training.published_weights import checked_digest
 
 OUTPUT = "models/isc_track2/start.pth"
 

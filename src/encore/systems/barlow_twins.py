@@ -26,7 +26,7 @@ from encore.runtime.numerics import exact
 from encore.runtime.refusal import Refusal
 from encore.runtime.seeds import derive_seed
 from encore.runtime.shared_memory import loader_bytes
-from encore.training import checkpoint
+from encore.training import checkpoint_files
 from encore.training.lars import Lars
 from encore.training.learning_rate import warm_up_cosine
 from encore.training.loop import Position, Run, StepResult, refuse_unless_finite, train
@@ -164,5 +164,5 @@ def pretrain(recipe: PretrainingRecipe, source, path, device=None):
         save=lambda position: None,
     )
     steps = train(run, Position(0, 0), "%s pre-training" % SYSTEM)
-    checkpoint.save(path, {name: value.cpu() for name, value in backbone.state_dict().items()})
+    checkpoint_files.save(path, {name: value.cpu() for name, value in backbone.state_dict().items()})
     return Pretrained(steps, tuple(losses))

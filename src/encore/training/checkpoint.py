@@ -1,31 +1,21 @@
-"""Checkpoints in the published layout, with what an exact resume needs beside it."""
+"""Checkpoints of the ISC 2021 network in the published layout, with what an exact resume needs beside it."""
 
 from __future__ import annotations
 
 import os
 import re
-from typing import NamedTuple
 
 import torch
 
 from encore.models.isc_network import CLASSIFIER_KEYS, IscNetwork, IscShape
-from encore.runtime.atomic import replacing
 from encore.runtime.refusal import Refusal
 from encore.runtime.safe_load import safe_load
-from encore.training.learning_rate import isc_epoch_factor
+from encore.training.checkpoint_files import WORK_NAME, Position, save, work_path
 
 PUBLISHED_KEYS = ("state_dict", "epoch", "optimizer", "lr_scheduler")
 EPOCH_NAME = re.compile(r"checkpoint_(\d+)\.pth\.tar")
 STAGES = (4, 5, 7, 9)
 """Places of layer1 to layer4 in the network's `base`."""
-WORK_NAME = re.compile(r"work_(\d+)_(\d+)\.pth\.tar")
-
-
-class Position(NamedTuple):
-    """The step that a run does next: epoch and step within it, counted from 0."""
-
-    epoch: int
-    step: int
 
 
 def epoch_path(folder, epoch):
@@ -33,33 +23,9 @@ def epoch_path(folder, epoch):
     return os.path.join(folder, "checkpoint_%d.pth.tar" % epoch)
 
 
-def work_path(folder, position):
-    """Name of a checkpoint within an epoch; the published code never sees it as one of its own."""
-    return os.path.join(folder, "work_%d_%d.pth.tar" % position)
-
-
 def path_at(folder, position):
     """Path of the checkpoint at `position`: the published name at the end of an epoch, else a work file."""
     return work_path(folder, position) if position.step else epoch_path(folder, position.epoch - 1)
-
-
-def lambda_lr_state(base_learning_rate, epoch, groups, factor=isc_epoch_factor):
-    """State of a LambdaLR after `epoch` steps, as torch 1.7.1 writes it."""
-    return {
-        "base_lrs": [base_learning_rate] * groups,
-        "last_epoch": epoch,
-        "_step_count": epoch + 1,
-        "verbose": False,
-        "_get_lr_called_within_step": False,
-        "_last_lr": [base_learning_rate * factor(epoch)] * groups,
-        "lr_lambdas": [None] * groups,
-    }
-
-
-def save(path, content):
-    """Write `content` atomically: `path` is the old file or the new one, never part of one."""
-    with replacing(path) as file:
-        torch.save(content, file)
 
 
 def load(path):
@@ -94,13 +60,6 @@ def find_newest(folder):
         elif work:
             found.append((Position(int(work.group(1)), int(work.group(2))), name))
     return os.path.join(folder, max(found)[1]) if found else None
-
-
-def drop_work(folder, but=None):
-    """Remove the checkpoints within epochs, except the one at path `but`."""
-    for name in os.listdir(folder):
-        if WORK_NAME.fullmatch(name) and os.path.join(folder, name) != but:
-            os.unlink(os.path.join(folder, name))
 
 
 def drop_epochs(folder, before):

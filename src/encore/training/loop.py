@@ -8,7 +8,7 @@ from typing import Callable, NamedTuple, Optional
 
 from encore.runtime.progress import progress
 from encore.runtime.refusal import Refusal
-from encore.training.checkpoint import Position
+from encore.training.checkpoint_files import Position
 
 FROM_THE_START = Position(0, 0)
 

@@ -9,7 +9,8 @@ import torch
 
 from encore.models.isc_network import IscNetwork, IscShape
 from encore.models.resnet import RESNET152_LAYERS
-from encore.training.checkpoint import load_stripped, save, shape_of, strip
+from encore.training.checkpoint import load_stripped, shape_of, strip
+from encore.training.checkpoint_files import save
 from encore.training.optimizer_state import trainable
 from tests.encore.isc_formula import load_weights, noise
 from tests.golden_files import golden

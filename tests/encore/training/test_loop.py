@@ -5,7 +5,7 @@ import math
 import pytest
 
 from encore.runtime.refusal import Refusal
-from encore.training.checkpoint import Position
+from encore.training.checkpoint_files import Position
 from encore.training.journal import Journal
 from encore.training.loop import Run, StepResult, refuse_unless_finite, train
 

@@ -7,26 +7,8 @@ and starts afresh here; `--evaluate` without `--resume` fails there.
 
 from __future__ import annotations
 
-import argparse
-from typing import Any, NamedTuple, Optional, Tuple
-
-
-class Flag(NamedTuple):
-    """One published flag."""
-
-    names: Tuple[str, ...]
-    default: Any
-    """Published default."""
-    effect: str
-    key: Optional[str]
-    """Parameter that it overrides; None: accepted and without effect on the numbers."""
-    kind: Any = None
-    """Type of the value; None: a switch."""
-    count: Optional[str] = None
-    """argparse's nargs."""
-
-
-IGNORED = "accepted and ignored, as by the published script"
+from encore.runtime import published_flags
+from encore.runtime.published_flags import IGNORED, Flag
 
 FLAGS = (
     Flag(("-ds", "--dataset-source"), "randperson", "name of the training set", "dataset", str),
@@ -57,22 +39,12 @@ FLAGS = (
 )
 
 
-def attribute(flag):
-    """Name under which argparse keeps a flag: its long name with underscores."""
-    return flag.names[-1].lstrip("-").replace("-", "_")
-
-
-def add_published_flags(parser: argparse.ArgumentParser):
-    """Add all published flags to `parser`, without defaults, so that only what was typed overrides a
-    parameter."""
-    group = parser.add_argument_group("published flags", "they override the parameter file, and are recorded")
-    for flag in FLAGS:
-        shown = "%s (published default: %s)" % (flag.effect, flag.default)
-        if flag.kind is None:
-            group.add_argument(*flag.names, action="store_true", default=None, help=shown)
-        else:
-            group.add_argument(*flag.names, type=flag.kind, nargs=flag.count, default=None, help=shown)
-    return parser
+def add_published_flags(parser):
+    """Add all published flags to an argparse parser, without defaults, so that only what was typed overrides
+    a parameter."""
+    return published_flags.add(
+        parser, FLAGS, "published flags", "they override the parameter file, and are recorded"
+    )
 
 
 def overrides(arguments, ignored=()):
@@ -81,14 +53,4 @@ def overrides(arguments, ignored=()):
 
     ignored: keys that this script accepts and ignores, too (the Track 1 main script: resume).
     """
-    chosen, warnings = {}, []
-    for flag in FLAGS:
-        value = getattr(arguments, attribute(flag))
-        if value is None:
-            continue
-        if flag.key is None or flag.key in ignored:
-            effect = flag.effect if flag.key is None else IGNORED
-            warnings.append("%s %s: %s" % (flag.names[-1], value, effect))
-        else:
-            chosen[flag.key] = value
-    return chosen, warnings
+    return published_flags.typed(arguments, FLAGS, ignored)

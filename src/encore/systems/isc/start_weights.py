@@ -10,7 +10,7 @@ from encore.models.isc_network import CLASSIFIER_BLOCKS, CLASSIFIER_KEYS, IscNet
 from encore.runtime.refusal import Refusal
 from encore.runtime.seeds import derive_seed
 from encore.systems.momentum2_teacher.published_files import read_backbone
-from encore.training import checkpoint
+from encore.training import checkpoint_files
 
 BASE_OF_BACKBONE = {
     "conv1": "base.0",
@@ -89,4 +89,4 @@ def write_untrained(recipe, start_weights_path, path):
     network = build_network(recipe)
     if start_weights_path is not None:
         load_start_weights(network, start_weights_path)
-    checkpoint.save(path, network.state_dict())
+    checkpoint_files.save(path, network.state_dict())

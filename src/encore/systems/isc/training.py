@@ -21,7 +21,7 @@ from encore.runtime.refusal import Refusal
 from encore.runtime.seeds import derive_seed
 from encore.systems.isc.recipe import TrainingRecipe
 from encore.systems.isc.start_weights import StartWeights, build_network, load_start_weights
-from encore.training import checkpoint, loop
+from encore.training import checkpoint, checkpoint_files, loop
 from encore.training.class_parallel import ClassParallelStep
 from encore.training.distributed import join_processes, processes_key
 from encore.training.journal import Journal
@@ -100,7 +100,7 @@ class IscTraining:
         optimizer = published_adam_state(
             self.network, self.optimizer, self.processes, recipe.rate(position.epoch), recipe.learning_rate
         )
-        scheduler = checkpoint.lambda_lr_state(
+        scheduler = checkpoint_files.lambda_lr_state(
             recipe.learning_rate,
             position.epoch,
             len(optimizer["param_groups"]),
@@ -120,8 +120,8 @@ class IscTraining:
         content = self.content(position)
         if self.processes.is_first:
             path = checkpoint.path_at(folder, position)
-            checkpoint.save(path, content)
-            checkpoint.drop_work(folder, but=path)
+            checkpoint_files.save(path, content)
+            checkpoint_files.drop_work(folder, but=path)
             if self.recipe.keep_checkpoints == "last" and not position.step:
                 checkpoint.drop_epochs(folder, position.epoch - 1)
         self.processes.barrier()
@@ -183,7 +183,7 @@ def train(
     if source is None and start_weights_path is not None:
         started = load_start_weights(training.network, start_weights_path)
     training.to_device()
-    start = training.resume(source) if source is not None else checkpoint.Position(0, 0)
+    start = training.resume(source) if source is not None else checkpoint_files.Position(0, 0)
     batches = training.batches
     journal = Journal(logs_dir, len(batches), recipe.print_every, start) if processes.is_first else None
 

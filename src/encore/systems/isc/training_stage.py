@@ -15,11 +15,11 @@ from encore.runtime.atomic import file_digest
 from encore.runtime.parameters import recipe_digest
 from encore.runtime.refusal import Refusal
 from encore.runtime.stage import Stage, needed
-from encore.systems.isc.curves import write_curves
 from encore.systems.isc.flags import overrides
 from encore.systems.isc.training import train
 from encore.systems.isc.training_command import TRACK2, TrainingScript, training_command
-from encore.training import checkpoint
+from encore.training import checkpoint, checkpoint_files
+from encore.training.curves import write_curves
 from encore.training.distributed import Processes, processes_key
 from encore.training.launch import further_processes
 
@@ -114,7 +114,7 @@ def _strip(shape, source, work):
     state = OrderedDict(checkpoint.strip(checkpoint.load(source)["state_dict"]))
     checkpoint.load_exactly(IscNetwork(shape), state, source)
     path = os.path.join(work, "stripped.pth.tar")
-    checkpoint.save(path, state)
+    checkpoint_files.save(path, state)
     return path
 
 

@@ -27,7 +27,7 @@ from encore.runtime.progress import progress
 from encore.runtime.refusal import Refusal
 from encore.runtime.safe_load import safe_load
 from encore.systems.isc_overlays.frames import framed, rgb
-from encore.training import checkpoint
+from encore.training import checkpoint_files
 
 PER_PART = 5000
 PART = "part-{:05d}"
@@ -36,7 +36,7 @@ PART = "part-{:05d}"
 def save_detector(path, network, shape):
     """Write the detector: its weights under portable names and the sizes that it has."""
     content = {"shape": {name: _plain(value) for name, value in vars(shape).items()}}
-    checkpoint.save(path, dict(content, state_dict=dict(portable_state(network))))
+    checkpoint_files.save(path, dict(content, state_dict=dict(portable_state(network))))
 
 
 def open_detector(path, selection=PUBLISHED, device=None):

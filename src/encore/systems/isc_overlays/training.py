@@ -23,7 +23,7 @@ from encore.systems.isc_overlays.inference import (
     save_detector,
 )
 from encore.systems.isc_overlays.training_set import TRAINING, VALIDATION
-from encore.training import checkpoint, loop
+from encore.training import checkpoint_files, loop
 from encore.training.journal import Journal
 from encore.training.learning_rate import warm_up_cosine
 
@@ -100,7 +100,7 @@ class OverlayTraining:
             "step": position.step,
             "recipe": self.recipe.digest(),
         }
-        checkpoint.save(path, content)
+        checkpoint_files.save(path, content)
 
     def resume(self, path):
         """Take network and optimizer from a checkpoint of this recipe -> Position of the next step."""

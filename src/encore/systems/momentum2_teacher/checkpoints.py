@@ -6,8 +6,8 @@ import os
 
 from encore.runtime.refusal import Refusal
 from encore.runtime.safe_load import safe_load
-from encore.training import checkpoint
-from encore.training.checkpoint import Position
+from encore.training import checkpoint_files
+from encore.training.checkpoint_files import Position
 
 NAME = "last_epoch_ckpt.pth.tar"
 """Published name; overwritten after each epoch."""
@@ -39,9 +39,9 @@ def position_of(content):
 
 def save(folder, content, position):
     """Write `content` in `folder`: after an epoch as the published file, within one as a work file."""
-    path = checkpoint.work_path(folder, position) if position.step else os.path.join(folder, NAME)
-    checkpoint.save(path, content)
-    checkpoint.drop_work(folder, but=path)
+    path = checkpoint_files.work_path(folder, position) if position.step else os.path.join(folder, NAME)
+    checkpoint_files.save(path, content)
+    checkpoint_files.drop_work(folder, but=path)
 
 
 def find_newest(folder, within_epochs=True):
@@ -52,7 +52,7 @@ def find_newest(folder, within_epochs=True):
     found = [
         os.path.join(folder, name)
         for name in os.listdir(folder)
-        if name == NAME or (within_epochs and checkpoint.WORK_NAME.fullmatch(name))
+        if name == NAME or (within_epochs and checkpoint_files.WORK_NAME.fullmatch(name))
     ]
     loaded = [(path, load(path)) for path in found]
     return max(loaded, key=lambda pair: position_of(pair[1]), default=(None, None))

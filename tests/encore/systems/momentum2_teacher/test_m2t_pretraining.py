@@ -22,7 +22,7 @@ from encore.systems.momentum2_teacher.data_order import view_batches
 from encore.systems.momentum2_teacher.pretraining import Training, pretrain
 from encore.systems.momentum2_teacher.published_files import check_backbone, read_backbone
 from encore.systems.momentum2_teacher.recipe import Momentum2Recipe
-from encore.training.checkpoint import Position
+from encore.training.checkpoint_files import Position
 from tests.encore import killed_run
 from tests.encore.in_memory_set import InMemorySet
 from tests.encore.killed_run import assert_same_bits

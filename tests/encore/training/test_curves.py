@@ -1,6 +1,6 @@
 import json
 
-from encore.systems.isc.curves import write_curves
+from encore.training.curves import write_curves
 
 
 def test_steps_count_over_epochs(tmp_path):

@@ -5,7 +5,7 @@ import hashlib
 import pytest
 
 from encore.runtime.refusal import Refusal
-from encore.systems.isc.published_weights import checked_digest
+from encore.training.published_weights import checked_digest
 
 
 def test_the_digest_of_the_file(tmp_path):
