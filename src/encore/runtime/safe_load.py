@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import io
 import os
 import pickle
@@ -46,8 +47,10 @@ ALLOWED = {
     "numpy": ("dtype", "ndarray"),
     "numpy.core.multiarray": ("scalar", "_reconstruct"),
     "_codecs": ("encode",),
+    "argparse": ("Namespace",),
 }
-"""Globals that a file of tensors, numbers and plain containers needs; none of them runs what it is given."""
+"""Globals that a file of tensors, numbers and plain containers needs; none of them runs what it is given.
+Namespace: torchvision's reference training puts its command line beside the weights."""
 
 STORAGE_IN_A_PICKLE = ("torch.storage", "_load_from_bytes")
 """What a plain pickle asks for to read a tensor's numbers, a torch file inside the pickle; torch's function
@@ -128,7 +131,7 @@ def _load_torch(file, map_location):
     import torch
 
     if hasattr(torch.serialization, "safe_globals"):
-        with torch.serialization.safe_globals(_numpy_globals()):
+        with torch.serialization.safe_globals(_numpy_globals() + [argparse.Namespace]):
             return torch.load(file, map_location=map_location, weights_only=True)
     return torch.load(file, map_location=map_location, pickle_module=_RestrictedPickle)
 

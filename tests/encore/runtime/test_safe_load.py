@@ -1,5 +1,6 @@
 """Loading refuses to run code and names what is broken."""
 
+import argparse
 import io
 import os
 import pickle
@@ -41,6 +42,14 @@ def test_checkpoints_with_optimizer_and_numpy_numbers_load(tmp_path, form):
     assert torch.equal(found["state_dict"]["a"], torch.arange(5)) and torch.equal(found["parameter"], weight)
     assert found["state_dict"]["b"].dtype == torch.float16
     assert found["optimizer"]["param_groups"][0]["lr"] == 0.1 and found["lr_scheduler"]["_last_lr"] == [0.5]
+
+
+@pytest.mark.parametrize("form", [ZIP, LEGACY])
+def test_a_command_line_beside_the_weights_loads_as_plain_values(tmp_path, form):
+    content = {"model": {"a": torch.ones(2)}, "args": argparse.Namespace(lr=0.2, model="resnet18")}
+    torch.save(content, str(tmp_path / "file"), **form)
+    found = safe_load(str(tmp_path / "file"))
+    assert vars(found["args"]) == {"lr": 0.2, "model": "resnet18"} and found["model"]["a"].sum() == 2
 
 
 @pytest.mark.parametrize("form", [ZIP, LEGACY])
