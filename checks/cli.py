@@ -43,12 +43,15 @@ def main(arguments=None):
 def data(
     size: Annotated[Path, typer.Option(help="folder with inputs.yaml")] = Path("."),
     dataset: Annotated[Optional[list[str]], typer.Option(help="only this data set (may be repeated)")] = None,
+    used_by: Annotated[
+        Optional[str], typer.Option(help="only what one family of systems starts from: isc or fkd")
+    ] = None,
     as_json: JsonOption = False,
 ):
     """Check that the raw data are there, complete and under the expected names; write inputs/*.json."""
     from checks.data import check_data
 
-    rows = check_data(size, dataset or ())
+    rows = check_data(size, dataset or (), used_by)
     _table(("dataset", "count", "bytes", "path"), rows, as_json)
 
 

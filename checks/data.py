@@ -26,8 +26,9 @@ class Listing:
 def list_files(spec):
     """The Listing of a folder, a file, or `file.tar#prefix`; None when nothing is there.
 
-    Hidden files and folders inside a folder are passed over. A folder is scanned once, file contents unread:
-    1,000,000 files take seconds.
+    A folder that holds folders and no file is listed as `folder/file` of each (one folder a class). Hidden
+    files and folders are passed over. A folder is scanned once, file contents unread: 1,000,000 files take
+    seconds.
     """
     path, marker, prefix = str(spec).partition("#")
     if marker:
@@ -36,13 +37,25 @@ def list_files(spec):
         return Listing([os.path.basename(path)], os.path.getsize(path), file_digest(path))
     if not os.path.isdir(path):
         return None
-    names, total = [], 0
-    with os.scandir(path) as entries:
+    files, folders = _scan(path)
+    if not files:
+        within = {name: _scan(f"{path}/{name}")[0] for name in folders}
+        files = {f"{name}/{file}": size for name in folders for file, size in within[name].items()}
+    return Listing(sorted(files), sum(files.values()))
+
+
+def _scan(folder):
+    """({file name: bytes}, [folder name]) of what lies directly in a folder."""
+    files, folders = {}, []
+    with os.scandir(folder) as entries:
         for entry in entries:
-            if not entry.name.startswith(".") and entry.is_file():
-                names.append(entry.name)
-                total += entry.stat().st_size
-    return Listing(sorted(names), total)
+            if entry.name.startswith("."):
+                continue
+            if entry.is_file():
+                files[entry.name] = entry.stat().st_size
+            elif entry.is_dir():
+                folders.append(entry.name)
+    return files, folders
 
 
 def _list_tar(path, prefix):
@@ -74,19 +87,17 @@ def objections(entry, listing):
     return found
 
 
-def check_data(folder, datasets=()):
+def check_data(folder, datasets=(), used_by=None):
     """Verify the raw data of the size in `folder` and write `inputs/<data set>.json` for each that is right.
 
-    Returns the rows written. `datasets` limits the check to some sets. Raises one Refusal that lists every
+    Returns the rows written. `datasets` limits the check to some sets, `used_by` to those of one family of
+    systems. Raises one Refusal that lists every
     missing or wrong set with what is wrong, where to get it and where to put it.
     """
     folder = Path(folder)
     inputs = read_inputs(folder / "inputs.yaml")
-    unknown = [name for name in datasets if name not in inputs]
-    if unknown:
-        raise Refusal(f"{folder / 'inputs.yaml'}: no data set {unknown[0]}; known are {', '.join(inputs)}")
     rows, blocks = [], []
-    for name in datasets or inputs:
+    for name in _chosen(inputs, datasets, used_by, folder / "inputs.yaml"):
         entry = inputs[name]
         listing = list_files(folder / entry.path)
         wrong = objections(entry, listing)
@@ -103,6 +114,16 @@ def check_data(folder, datasets=()):
             "are missing or wrong:\n" + "\n".join(blocks)
         )
     return rows
+
+
+def _chosen(inputs, datasets, used_by, path):
+    unknown = [name for name in datasets if name not in inputs]
+    if unknown:
+        raise Refusal(f"{path}: no data set {unknown[0]}; known are {', '.join(inputs)}")
+    families = sorted({entry.used_by for entry in inputs.values()})
+    if used_by is not None and used_by not in families:
+        raise Refusal(f"{path}: nothing is used by {used_by}; known are {', '.join(families)}")
+    return [name for name in datasets or inputs if used_by in (None, inputs[name].used_by)]
 
 
 def _write(folder, name, entry, listing):

@@ -15,11 +15,13 @@ class Input:
     """One raw data set.
 
     `path` is relative to the size folder: a folder, one file, or `photos.tar#train` for the members below
-    `train/`. `first` and `last` are file names in string order (None: not known); `source` says where to get
-    it, `place` where to put it; `sha256` (of a file or tar) is checked where a digest is known.
+    `train/`. `used_by` is the family of systems that starts from it. `first` and `last` are file names in
+    string order (None: not known); `source` says where to get it, `place` where to put it; `sha256` (of a
+    file or tar) is checked where a digest is known.
     """
 
     path: str
+    used_by: str
     count: int
     first: str | None
     last: str | None

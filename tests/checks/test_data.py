@@ -18,6 +18,7 @@ from encore.runtime.refusal import Refusal
 def entry(**changes):
     return {
         "path": "raw/photos",
+        "used_by": "isc",
         "count": 3,
         "first": "P0.jpg",
         "last": "P2.jpg",
@@ -104,6 +105,26 @@ def test_one_refusal_names_every_wrong_set_and_right_ones_are_recorded(size, cap
     assert "  a: nothing" in error and "  b: nothing" in error and (size / "inputs/photos.json").exists()
 
 
+def test_folders_of_classes_are_listed_with_their_folder(size):
+    (size / "raw/classes/b").mkdir(parents=True)
+    (size / "raw/classes/a").mkdir()
+    for name, content in (("b/1.png", b"x"), ("a/2.png", b"xx"), ("a/.hidden", b"xxx")):
+        (size / "raw/classes" / name).write_bytes(content)
+    described = entry(path="raw/classes", count=2, first="a/2.png", last="b/1.png")
+    describe(size, classes=described)
+    assert check_data(size)[0]["bytes"] == 3
+    (size / "raw/classes/a/2.png").unlink()
+    with pytest.raises(Refusal, match="classes: 1 files, expected 2; first file b/1.png, expected a/2.png"):
+        check_data(size)
+
+
+def test_what_one_family_of_systems_starts_from_can_be_asked_for(size):
+    describe(size, photos=entry(), a=entry(path="raw/a", used_by="fkd"))
+    assert [row["dataset"] for row in check_data(size, used_by="isc")] == ["photos"]
+    with pytest.raises(Refusal, match="nothing is used by drip; known are fkd, isc"):
+        check_data(size, used_by="drip")
+
+
 def test_one_set_can_be_asked_for(size):
     describe(size, photos=entry(), a=entry(path="raw/a"))
     assert [row["dataset"] for row in check_data(size, ["photos"])] == ["photos"]
@@ -141,18 +162,18 @@ def test_a_compressed_tar_is_refused(size):
     [
         ("{}", "expected a mapping"),
         ("a: [", "not YAML"),
-        ("a: {path: x}", r"a.count: this key is missing"),
+        ("a: {path: x, used_by: isc}", r"a.count: this key is missing"),
         (
-            "a: {path: x, count: many, first: null, last: null, licence: l, source: s, place: p}",
+            "a: {path: x, used_by: i, count: many, first: null, last: null, licence: l, source: s, place: p}",
             "a.count: expected a whole",
         ),
         (
-            "a: {path: x, count: 0, first: null, last: null, licence: l, source: s, place: p}",
+            "a: {path: x, used_by: isc, count: 0, first: null, last: null, licence: l, source: s, place: p}",
             "a.count: expected 1 or more",
         ),
         (
-            "a: {path: x, count: 1, first: null, last: null, licence: l, source: s, place: p, url: u}",
-            "a.url: unknown key",
+            "a: {path: x, used_by: i, count: 1, first: a, last: b, licence: l, source: s, place: p, u: 1}",
+            "a.u: unknown key",
         ),
     ],
 )
