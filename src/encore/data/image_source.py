@@ -15,7 +15,7 @@ class FolderSource:
 
     Class folders, a folder that holds folders and no file, as ImageNet's `train`, are read as `class/name`:
     classes in string order, then names, the order of torchvision's ImageFolder; what lies deeper does not
-    count.
+    count. Training with labels reads them by `class_folders.ClassFolders`, which gives the same list.
     """
 
     def __init__(self, folder):

@@ -12,6 +12,10 @@ from encore.data.augment.resample import resize
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
+TINY_MEAN, TINY_STD = (0.4802, 0.4481, 0.3975), (0.2302, 0.2265, 0.2262)
+"""Of Tiny-ImageNet."""
+CIFAR_MEAN, CIFAR_STD = (0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010)
+"""Published for CIFAR-100; they are those of CIFAR-10."""
 
 
 @dataclass(frozen=True)
@@ -51,9 +55,10 @@ class TrainingTransform:
         return padded[top : top + self.height, left : left + self.width]
 
 
-def normalised(pixels):
-    """uint8 (n, 3, h, w) -> float32 of the same shape: divided by 255, minus ImageNet's mean, by its
-    deviation."""
-    mean = torch.tensor(IMAGENET_MEAN).view(1, 3, 1, 1)
-    deviation = torch.tensor(IMAGENET_STD).view(1, 3, 1, 1)
-    return pixels.to(torch.float32).div_(255).sub_(mean).div_(deviation)
+def normalised(pixels, mean=IMAGENET_MEAN, deviation=IMAGENET_STD):
+    """uint8 (n, 3, h, w) -> float32 of the same shape and device: divided by 255, minus each channel's mean,
+    by its deviation (default: ImageNet's). Written so that a GPU computes the bits of the CPU."""
+    mean = torch.tensor(mean).view(1, 3, 1, 1).to(pixels.device)
+    deviation = torch.tensor(deviation).view(1, 3, 1, 1).to(pixels.device)
+    white = torch.tensor(255.0).to(pixels.device)  # a plain number would be a product with 1/255 on a GPU
+    return pixels.to(torch.float32).div_(white).sub_(mean).div_(deviation)

@@ -2,8 +2,9 @@
 
 import pytest
 import torch
+import torch.nn as nn
 
-from encore.models.resnet import ResNet
+from encore.models.resnet import RESNET18_LAYERS, RESNET34_LAYERS, BasicBlock, ResNet
 
 
 def torchvision_models():
@@ -21,13 +22,41 @@ def test_size_of_resnet50():
     assert sum(parameter.numel() for parameter in bare.parameters()) == 25557032 - 2048 * 1000 - 1000
 
 
-def test_names_seeded_weights_and_outputs_of_torchvision():
+def test_features_of_basic_blocks():
+    network = ResNet(RESNET18_LAYERS, 4, classes=None, block=BasicBlock)
+    assert network(torch.randn(2, 3, 32, 32)).shape == (2, network.features) == (2, 32)
+
+
+@pytest.mark.parametrize(
+    "theirs, ours",
+    [
+        ("resnet50", {}),
+        ("resnet18", {"layers": RESNET18_LAYERS, "block": BasicBlock}),
+        ("resnet34", {"layers": RESNET34_LAYERS, "block": BasicBlock}),
+    ],
+)
+def test_names_seeded_weights_and_outputs_of_torchvision(theirs, ours):
     models = torchvision_models()
     torch.manual_seed(5)
-    ours = ResNet().eval()
+    ours = ResNet(**ours).eval()
     torch.manual_seed(5)
-    theirs = models.resnet50().eval()
+    same(ours, getattr(models, theirs)().eval())
+
+
+def test_small_stem_of_torchvision_with_its_first_layers_replaced():
+    models = torchvision_models()
+    torch.manual_seed(5)
+    ours = ResNet(RESNET18_LAYERS, classes=200, block=BasicBlock, small_stem=True).eval()
+    torch.manual_seed(5)
+    theirs = models.resnet18(num_classes=200)
+    theirs.conv1 = nn.Conv2d(3, 64, 3, stride=1, padding=1, bias=False)
+    theirs.maxpool = nn.Identity()
+    same(ours, theirs.eval())
+
+
+def same(ours, theirs):
     assert list(ours.state_dict()) == list(theirs.state_dict())
+    assert [name for name, _ in ours.named_modules()] == [name for name, _ in theirs.named_modules()]
     assert all(torch.equal(ours.state_dict()[name], value) for name, value in theirs.state_dict().items())
     images = torch.randn(1, 3, 64, 64)
     with torch.no_grad():
