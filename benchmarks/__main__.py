@@ -8,12 +8,15 @@ from pathlib import Path
 
 from benchmarks import (
     detection,
+    distilled_loading,
     fusion,
     generation_chain,
     generation_workers,
+    label_reading,
     manifest_check,
     micro_ap,
     mini_run,
+    recover,
     reference_division,
     score_normalisation,
 )
@@ -38,6 +41,16 @@ GOALS = (
     ("fusion", "pandas_over_encore", 5.0, True),
     ("fusion", "differing_rows", 0, False),
     ("fusion", "difference_of_scores", 1e-9, False),
+    ("label_reading", "ratio", 1.0, False),
+    ("label_reading", "store_over_published_bytes", 1.0, False),
+    ("label_reading", "top_classes_over_published_bytes", 0.1, False),
+    ("distilled_loading", "ratio_fork", 1.5, True),
+    ("distilled_loading", "ratio_spawn", 1.5, True),
+    ("distilled_loading", "spawn_over_fork", 0.95, True),
+    ("distilled_loading", "memory_ratio", 0.5, False),
+    ("distilled_loading", "differing_values", 0, False),
+    ("recover", "ratio", 1.1, True),
+    ("recover", "difference_of_terms", 1e-6, False),
     ("mini_run", "elapsed_seconds", 540.0, False),
     ("mini_run", "peak_memory_bytes", 4 * 2**30, False),
 )
@@ -50,6 +63,9 @@ MODULES = (
     score_normalisation,
     fusion,
     detection,
+    label_reading,
+    distilled_loading,
+    recover,
     mini_run,
 )
 
