@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import math
 
-from checks.report.figures import Series, line_figure
+from checks.report.figures import SERIES, Series, line_figure
 from checks.report.ingredients import Missing, need, read_columns
 from encore.runtime.refusal import Refusal
+
+STUDENTS = {"train": "students", "train_kd": "online students", "baseline": "baselines"}
+"""Folder of the curves -> whose they are, where a system distils a data set."""
+MEASURED = {"train/loss": ("training loss", "upper right"), "val/top1": ("top-1 (%)", "lower right")}
+"""Column -> (label, where the curves leave room)."""
+SIZE = (3.9, 2.5)
 
 
 def training_curves(folder, system="isc_track2"):
@@ -26,7 +32,7 @@ def training_curves(folder, system="isc_track2"):
             [_present(name, steps, columns[name])],
             "step",
             name.replace("_", " "),
-            size=(3.9, 2.5),
+            size=SIZE,
         )
         for i, name in enumerate(names)
     ]
@@ -49,6 +55,60 @@ def precision_recall(folder, system="isc_track2"):
     )
 
 
+def distillation_curves(folder, system="fkd"):
+    """SVGs of what `plots/<system>` holds: the loss of the synthesis by iteration, then training loss and
+    top-1 by epoch, of the students, of online distillation and of the baselines, one line each."""
+    figures = _synthesis(folder, system)
+    for part, whose in STUDENTS.items():
+        runs = _runs(folder / "plots" / system / part)
+        for column, (label, legend) in MEASURED.items():
+            series = [_present(name, found["step"], found[column]) for name, found in runs if column in found]
+            figures += _by_epoch(f"{system}-{part}-{column.replace('/', '-')}", whose, label, series, legend)
+    if not figures:
+        raise Missing(f"plots/{system} holds no curve yet")
+    return figures
+
+
+def _synthesis(folder, system):
+    path = folder / "plots" / system / "recover.csv"
+    columns = read_columns(path) if path.exists() else {"iteration": [], "loss": []}
+    if not {"iteration", "loss"} <= set(columns):
+        raise Refusal(f"{path}: expected the columns iteration and loss, found {', '.join(columns)}")
+    series = _present("loss", columns["iteration"], columns["loss"])
+    if not series.x:
+        return []
+    title = f"loss of the synthesis up to iteration {series.x[-1]:,.0f}"
+    return [
+        line_figure(f"{system}-recover", title, [series], "iteration", "loss of the synthesis", size=SIZE)
+    ]
+
+
+def _runs(place):
+    """[(name, columns)] of the CSV files in a folder, by name; they count epochs as their step."""
+    runs = [(path, read_columns(path)) for path in sorted(place.glob("*.csv"))]
+    for path, columns in runs:
+        if not {"step", "train/loss"} <= set(columns):
+            raise Refusal(f"{path}: expected the columns step and train/loss, found {', '.join(columns)}")
+    return [(path.stem, columns) for path, columns in runs]
+
+
+def _by_epoch(name, whose, label, series, legend):
+    """Figures of as many lines as the page has colours; a run that has not got so far has no line."""
+    series = [line for line in series if line.x]
+    figures = []
+    for first in range(0, len(series), len(SERIES)):
+        lines = series[first : first + len(SERIES)]
+        epochs = 1 + max(line.x[-1] for line in lines)
+        span = "1 epoch" if epochs == 1 else f"{epochs:,.0f} epochs"
+        title = f"{label} of {whose} over {span}: {', '.join(line.label for line in lines)}"
+        figures.append(
+            line_figure(
+                f"{name}-{first}", title, lines, "epoch", f"{label}, {whose}", size=SIZE, legend=legend
+            )
+        )
+    return figures
+
+
 def _present(name, x, y):
-    points = [(a, b) for a, b in zip(x, y) if not math.isnan(b)]
+    points = [(a, b) for a, b in zip(x, y) if not (math.isnan(a) or math.isnan(b))]
     return Series(name, [a for a, _ in points], [b for _, b in points])

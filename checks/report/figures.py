@@ -23,22 +23,41 @@ class Series:
     y: list[float]
 
 
-def line_figure(name, title, series, x_label, y_label, *, unit_square=False, size=(5.2, 3.0)):
+def line_figure(
+    name,
+    title,
+    series,
+    x_label,
+    y_label,
+    *,
+    unit_square=False,
+    size=(5.2, 3.0),
+    legend="upper right",
+):
     """An `<svg>` element with one line per series; `name` makes its ids unique in the page, `title` is its
     alternative text.
 
-    `unit_square`: both axes run from 0 to 1. Long series are thinned to 600 points, first and last kept.
+    `unit_square`: both axes run from 0 to 1. `legend`: where it stands. Long series are thinned
+    to 600 points, first and last kept.
     """
     with _drawing(name, size) as (figure, axes):
         for line, colour in zip(series, SERIES, strict=False):
-            axes.plot(_thinned(line.x), _thinned(line.y), color=colour, linewidth=1.6, label=line.label)
+            marker = "o" if len(line.x) == 1 else None  # a line of one point is invisible
+            axes.plot(
+                _thinned(line.x),
+                _thinned(line.y),
+                color=colour,
+                linewidth=1.6,
+                label=line.label,
+                marker=marker,
+            )
         axes.set_xlabel(x_label)
         axes.set_ylabel(y_label)
         axes.grid(True)
         if unit_square:
             axes.set(xlim=(0, 1.01), ylim=(0, 1.02))
         if len(series) > 1:
-            axes.legend(frameon=False, loc="upper right")
+            axes.legend(frameon=False, loc=legend)
         return _inline(_save(figure), name, title)
 
 

@@ -40,7 +40,12 @@ def read_columns(path):
 
 
 def _number(text, path, line):
+    if not text:
+        return math.nan
     try:
-        return float(text) if text else math.nan
+        number = float(text)
     except ValueError:
         raise Refusal(f"{path}: line {line}: expected a number, found {text[:40]!r}") from None
+    if not math.isfinite(number):
+        raise Refusal(f"{path}: line {line}: expected a finite number, found {text[:40]!r}")
+    return number

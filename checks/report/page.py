@@ -10,12 +10,14 @@ from markupsafe import Markup
 
 from checks.claims import read_all_claims
 from checks.report.copies import copy_strips
-from checks.report.curves import precision_recall, training_curves
+from checks.report.curves import distillation_curves, precision_recall, training_curves
 from checks.report.environments import RUN_KEYS, environments
 from checks.report.ingredients import Missing, need
 from checks.report.ladder import ladder
 from checks.report.matches import gallery
 from checks.report.photographs import photographs, splits
+from checks.report.students import students
+from checks.report.synthesis import picture_sheet
 from checks.verdict import BETTER, BLOCKED, DEVIATES, NOT_ATTEMPTED, REPRODUCED, VERIFIED
 from checks.verify import number_text, tolerance_text
 from encore.runtime.atomic import replacing
@@ -44,6 +46,7 @@ def templates():
     environment.filters.update(
         number=number_text, state=STATES.__getitem__, score=lambda score: f"{score:.3f}".replace("-", "−")
     )
+    environment.filters["percent"] = lambda value: "–" if value is None else f"{value:.2f}"
     environment.filters["unbroken"] = lambda command: command.replace(" ", "\N{NO-BREAK SPACE}").replace(
         "\N{NO-BREAK SPACE}&&\N{NO-BREAK SPACE}", " && "
     )
@@ -71,8 +74,11 @@ def ingredients(size):
     sections = {
         "verdicts": lambda: read_verdicts(folder),
         "training": lambda: list(map(Markup, training_curves(folder))),
+        "distillation": lambda: list(map(Markup, distillation_curves(folder))),
         "precision_recall": lambda: Markup(precision_recall(folder)),
         "ladder": lambda: Markup(ladder(folder)),
+        "students": lambda: students(folder),
+        "synthesis": lambda: picture_sheet(folder),
         "copies": lambda: copy_strips(folder),
         "matches": lambda: gallery(folder),
         "photographs": lambda: photographs(folder),

@@ -11,8 +11,35 @@ def thumbnail(data, side):
     from PIL import Image
 
     with Image.open(io.BytesIO(data)) as image:
-        small = image.convert("RGB")
-    small.thumbnail((side, side))
+        return _smaller(image.convert("RGB"), side)
+
+
+def side_by_side(data, side):
+    """(height in pixels, data URIs of the square pictures that stand side by side in `data`).
+
+    Pictures of at most `side` pixels stay as they are, without loss; larger ones become thumbnails. Raises
+    ValueError where the width is no multiple of the height, OSError for bytes that are no picture.
+    """
+    from PIL import Image
+
+    with Image.open(io.BytesIO(data)) as image:
+        strip = image.convert("RGB")
+    height = strip.height
+    if strip.width % height:
+        raise ValueError(f"{strip.width} x {height} pixels are no row of squares")
+    pictures = [strip.crop((x, 0, x + height, height)) for x in range(0, strip.width, height)]
+    if height > side:
+        return height, [_smaller(picture, side) for picture in pictures]
+    return height, [_address(picture, "PNG") for picture in pictures]
+
+
+def _smaller(picture, side):
+    picture.thumbnail((side, side))
+    return _address(picture, "JPEG", quality=85)
+
+
+def _address(picture, file_format, **options):
     buffer = io.BytesIO()
-    small.save(buffer, "JPEG", quality=85)
-    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
+    picture.save(buffer, file_format, **options)
+    text = base64.b64encode(buffer.getvalue()).decode("ascii")
+    return f"data:image/{file_format.lower()};base64,{text}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 
+import numpy as np
 import pytest
 import yaml
 from PIL import Image
@@ -12,6 +13,7 @@ from PIL import Image
 from checks.origin import this_machine
 from checks.size import Size
 from encore.data.shards import ShardWriter, write_manifest
+from encore.systems.fkd.recover import snapshots
 
 
 def claim_row(**changes):
@@ -50,6 +52,54 @@ def write_shards(folder, images):
     for name, data, label in images:
         writer.add(name, data, label)
     return write_manifest(folder, [writer.close()], "recipe")
+
+
+class Batch:
+    """Two classes of a synthesis, slot 0 of each, as the writer of the snapshots takes them."""
+
+    classes, slots, kept = (0, 1), (0, 0), (True, True)
+
+
+def write_strips(folder, iterations, side=16, seed=0):
+    """The snapshots of two classes in `folder`, written as the synthesis writes them."""
+    recipe = type("Recipe", (), {"snapshot_classes": 2})
+    records = folder.parent / "records"
+    draws = np.random.default_rng(seed)
+    for iteration in iterations:
+        pixels = draws.integers(0, 256, (2, side, side, 3)).astype(np.uint8)
+        snapshots.write(str(records), recipe, Batch, iteration, pixels)
+    return snapshots.write_strips(str(records), str(folder))
+
+
+FKD = {
+    "network": {"name": "resnet18", "classes": 2, "small_stem": True, "layers": [1, 1, 1, 1]},
+    "students": {"resnet18": {"name": "resnet18", "classes": 2, "width": 8}, "vit": {"name": "vit_tiny"}},
+    "student_names": ["vit", "resnet18"],
+    "squeeze": {"published": None, "images": "digits.tar#train"},
+    "train_kd": {"online": {"student": "resnet18", "images_per_class": 10}},
+    "online_names": ["online"],
+    "baselines": {
+        "random": {"student": "resnet18", "images_per_class": 5, "recipe": {"distillation": None}},
+        "full": {"student": "vit", "images_per_class": None, "recipe": {"distillation": {"temperature": 4}}},
+    },
+    "baseline_names": ["random", "full"],
+}
+
+
+def write_distillation(project, parameters):
+    """Everything of the system fkd that a report reads, in the mini folder of `project`."""
+    project.write_yaml("mini/params.yaml", {**parameters, "fkd": FKD})
+    files = ["train/vit", "train/resnet18", "train_kd/online", "baseline/random", "baseline/full"]
+    for place, file in enumerate(["squeeze", *files]):
+        scores = {"top1": 90.5 - place, "top5": 99.0, "best_top1": 91.25, "epochs": 200, "steps": 10}
+        project.write(f"mini/metrics/fkd/{file}.json", json.dumps(scores))
+    for file in files:
+        rows = "0,2,,\n1,1.5,40,60\n2,1.25,,\n3,1,70.5,90\n"
+        project.write(f"mini/plots/fkd/{file}.csv", "step,train/loss,val/top1,val/top5\n" + rows)
+    project.write("mini/plots/fkd/recover.csv", "iteration,cross_entropy,loss\n0,2,9\n20,1,3\n")
+    recipe = {"iterations": 20, "snapshots": [20, 0, 5, 99], "snapshot_classes": 2}
+    project.set_fingerprint("fkd/recover", parameters={"recipe": recipe})
+    write_strips(project.mini / "plots/fkd/snapshots", [0, 5, 20])
 
 
 PIPELINE = {

@@ -19,7 +19,7 @@ from checks.report.page import ingredients, summary, write_report
 from checks.report.photographs import photographs, splits
 from checks.report.thumbnails import thumbnail
 from encore.runtime.refusal import Refusal
-from tests.checks.conftest import picture, write_shards
+from tests.checks.conftest import picture, write_distillation, write_shards
 
 
 @pytest.fixture
@@ -44,7 +44,7 @@ def mini(project):
             tar.addfile(member, io.BytesIO(data))
     extract = {"references": "photos.tar#references"}
     parameters = {"toy": {"train": {"rate": 0.1}}, "isc_track2": {"extract": extract}}
-    project.write_yaml("mini/params.yaml", parameters)
+    write_distillation(project, parameters)
     write_shards(folder / "data/isc_queries", [(f"Q{i}.jpg", picture((0, i, 0)), -1) for i in range(3)])
     project.write("mini/data/isc_queries/ground_truth.csv", "query_id,reference_id\nQ0,R0\nQ1,R5\nQ2,\n")
     rows = ["Q0,R0,-0.1\nQ0,R1,-0.9\nQ2,R3,-0.8\n"] + [f"Q1,R{i},-0.{i + 2}\n" for i in range(6)]
@@ -113,7 +113,7 @@ def test_the_page_is_self_contained_well_formed_and_described(mini):
     assert all(address.startswith(("data:image/", "#")) for address in page.addresses)
     assert {address[1:] for address in page.addresses if address[0] == "#"} <= set(page.ids)
     assert not re.search(r"url\((?!#)|@import|<script|<link", text)
-    assert page.headings[0] == "h1" and page.headings.count("h1") == 1 and page.headings.count("h2") == 9
+    assert page.headings[0] == "h1" and page.headings.count("h1") == 1 and page.headings.count("h2") == 11
     assert "prefers-color-scheme: dark" in text and 'name="viewport"' in text
     assert "reproduced" in text and "1 of 1 gating claims hold." in text and 'class="note"' not in text
     assert "&lt;a&gt;.png" in text and "A &amp; B" in text
@@ -136,20 +136,32 @@ def test_equal_files_give_equal_bytes(mini):
         ("photos.tar", "photos.tar is missing"),
         ("predictions/isc_track2/trained.csv", "trained.csv is missing"),
         ("photos.yaml", "photos.yaml is missing"),
-        ("fingerprints", "fingerprints/ is empty"),
+        ("plots/fkd", "plots/fkd holds no curve yet"),
+        ("plots/fkd/snapshots", "plots/fkd/snapshots is missing"),
+        ("fingerprints/fkd/recover.json", "fingerprints/fkd/recover.json is missing"),
+        ("metrics/fkd", "metrics/fkd holds no result of a training yet"),
+        ("metrics/fkd/train/vit.json", "metrics/fkd/train/vit.json is missing: its stage has not run"),
     ],
 )
 def test_a_missing_ingredient_is_named_in_the_page(mini, gone, note):
     (mini.mini / gone).rename(mini.root / "gone")
     text = write_report(mini.size()).read_text(encoding="utf-8")
-    assert text.count('class="note"') == 1 and note in text
+    # Without the plots of fkd there are neither its curves nor its pictures.
+    assert text.count('class="note"') == (2 if gone == "plots/fkd" else 1) and note in text
+
+
+def test_without_fingerprints_nobody_knows_the_iterations_of_the_pictures(mini):
+    (mini.mini / "fingerprints").rename(mini.root / "gone")
+    text = write_report(mini.size()).read_text(encoding="utf-8")
+    assert text.count('class="note"') == 2 and "fingerprints/ is empty" in text
+    assert "fingerprints/fkd/recover.json is missing" in text
 
 
 def test_an_empty_size_still_has_a_page(project):
     for path in project.mini.rglob("*.json"):
         path.unlink()
     found = ingredients(project.size())
-    assert len(found["notes"]) == 8 and found["summary"][0] == "open"
+    assert len(found["notes"]) == 11 and found["summary"][0] == "open"
     assert Page(write_report(project.size()).read_text(encoding="utf-8")).open == []
 
 
@@ -222,6 +234,7 @@ def test_curves_come_from_every_column_and_skip_gaps(mini):
         ("", "expected a header"),
         ("step,loss\n1\n", "line 2: expected 2 fields, found 1"),
         ("step,loss\n1,two\n", "line 2: expected a number, found 'two'"),
+        ("step,loss\n1,2\n2,inf\n", "line 3: expected a finite number, found 'inf'"),
     ],
 )
 def test_a_bad_curve_file_is_refused_by_line(tmp_path, text, message):
