@@ -8,8 +8,10 @@ The safetensors package reads and writes the same files; it is not needed here.
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import mmap
+import operator
 import os
 import struct
 
@@ -157,7 +159,12 @@ def _places(entries):
         begin, end = entry["data_offsets"]
         if begin != at or min(shape + (0,)) < 0:
             raise ValueError("a gap before {}".format(name))
-        if end - begin != dtype.itemsize * int(np.prod([1] + list(shape), dtype=object)):
+        if end - begin != dtype.itemsize * _product(shape):
             raise ValueError("{} bytes of {} {} {}".format(end - begin, name, entry["dtype"], shape))
         arrays[name], begins[name], at = (dtype, shape), begin, end
     return arrays, begins, at
+
+
+def _product(numbers):
+    """Of whole numbers of any size: a damaged header may hold ones that no array type does."""
+    return functools.reduce(operator.mul, numbers, 1)
