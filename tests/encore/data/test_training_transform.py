@@ -6,14 +6,7 @@ import torch
 from PIL import Image
 
 from encore.data.training_transform import IMAGENET_MEAN, IMAGENET_STD, TrainingTransform, normalised
-
-
-def torchvision_transforms():
-    try:
-        from torchvision import transforms
-    except (ImportError, RuntimeError) as error:  # a CPU torch without torchvision's compiled part
-        pytest.skip("torchvision cannot be imported here: %s" % error)
-    return transforms
+from encore.detection.torchvision_nms import load_torchvision
 
 
 def picture(width, height, seed=0):
@@ -36,7 +29,7 @@ def test_the_crop_by_hand():
 
 @pytest.mark.parametrize("size", [(64, 64), (100, 80)])
 def test_same_bits_as_torchvision(size):
-    transforms = torchvision_transforms()
+    transforms = load_torchvision().transforms
     theirs = transforms.Compose(
         [
             transforms.Resize((64, 64)),

@@ -4,15 +4,8 @@ import pytest
 import torch
 import torch.nn as nn
 
+from encore.detection.torchvision_nms import load_torchvision
 from encore.models.resnet import RESNET18_LAYERS, RESNET34_LAYERS, BasicBlock, ResNet
-
-
-def torchvision_models():
-    try:
-        from torchvision import models
-    except (ImportError, RuntimeError) as error:  # a CPU torch without torchvision's compiled part
-        pytest.skip("torchvision cannot be imported here: %s" % error)
-    return models
 
 
 def test_size_of_resnet50():
@@ -36,7 +29,7 @@ def test_features_of_basic_blocks():
     ],
 )
 def test_names_seeded_weights_and_outputs_of_torchvision(theirs, ours):
-    models = torchvision_models()
+    models = load_torchvision().models
     torch.manual_seed(5)
     ours = ResNet(**ours).eval()
     torch.manual_seed(5)
@@ -44,7 +37,7 @@ def test_names_seeded_weights_and_outputs_of_torchvision(theirs, ours):
 
 
 def test_small_stem_of_torchvision_with_its_first_layers_replaced():
-    models = torchvision_models()
+    models = load_torchvision().models
     torch.manual_seed(5)
     ours = ResNet(RESNET18_LAYERS, classes=200, block=BasicBlock, small_stem=True).eval()
     torch.manual_seed(5)

@@ -21,7 +21,7 @@ from encore.systems.fkd.optimizers import set_rate
 from encore.systems.fkd.sections import SYSTEM
 from encore.systems.fkd.tracking import Tracker
 from encore.systems.fkd.training import Training, run_through, start_of, trained
-from encore.systems.fkd.validation import evaluate
+from encore.systems.fkd.validation import evaluate, may_share_classes
 from encore.training import checkpoint_files, loop
 from encore.training.replicas import running_statistics_kept
 
@@ -198,10 +198,8 @@ def _check(recipe, validation, images, teacher):
 
 
 def _check_classes(images, validation):
-    # Recovered pictures have class folders of other names, new000 and so on, in the same order.
-    names, others = set(images.classes), set(validation.classes)
-    if len(names) != len(others) or (names & others and names != others):
+    if not may_share_classes(images, validation):
         raise Refusal(
             "%s holds %d classes, %s other ones (%d): give folders of the same classes"
-            % (images.spec, len(names), validation.spec, len(others))
+            % (images.spec, len(images.classes), validation.spec, len(validation.classes))
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 import dataclasses
 import os
 
@@ -9,7 +10,7 @@ from encore.runtime.refusal import Refusal
 from encore.systems.fkd.batch_order import SAMPLER_SEED
 
 
-class Labels:
+class Labels(abc.ABC):
     """A label set: its folder and the attributes of its LabelDescription (`count`, `batch`, `mix`, …).
 
     A cheap handle: opens files when they are asked for, can be pickled, and so goes to spawned workers.
@@ -22,31 +23,31 @@ class Labels:
             setattr(self, field.name, getattr(description, field.name))
         self.batches = description.batches
 
+    @abc.abstractmethod
     def load(self, epoch, number):
         """The LabelBatch `number` of `epoch`; Refusal, naming the file, where it is missing or damaged."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def epoch_path(self, epoch):
         """Where the labels of `epoch` are."""
-        raise NotImplementedError
 
     def names(self):
         """Names of the pictures (list of str) in their order, or None where the labels do not hold them."""
         return None
 
+    @abc.abstractmethod
     def check_files(self, epochs):
         """Refuse, naming the file, one of the first `epochs` epochs that is missing, truncated or of another
         set; reads no labels."""
-        raise NotImplementedError
 
     @property
+    @abc.abstractmethod
     def digest(self):
         """64 hex digits that differ for other label files; a run that goes on must find the same.
 
         Of a store from the SHA-256 that the manifest holds of each file, of published labels from the files'
         names and sizes only.
         """
-        raise NotImplementedError
 
     def check(self, images, batch, epochs, seed, mix, size=None, temperature=None, mean=None, deviation=None):
         """Refuse these labels for a run that differs from what they were made with, before its first step.

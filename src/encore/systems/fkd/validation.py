@@ -114,19 +114,24 @@ def evaluate(
 
 def check_classes(images, classes, training=None):
     """Refuse the validation pictures `images` (ClassFolders) for a network of `classes` outputs, or where
-    they share some of their class names, but not all, with the pictures `training`. Distilled pictures have
-    class folders of other names, new000 and so on, in the same order."""
+    they share some of their class names, but not all, with the pictures `training`."""
     if len(images.classes) != classes:
         raise Refusal(
             "%s: %d class folders of validation pictures, expected %d as the network and its labels: give a "
             "folder of the same classes" % (images.spec, len(images.classes), classes)
         )
-    names, others = set(images.classes), set(images.classes if training is None else training.classes)
-    if len(names) == len(others) and names & others and names != others:
+    if training is not None and len(training.classes) == classes and not may_share_classes(images, training):
         raise Refusal(
             "%s: validation pictures of other classes than %s, for one %s: give folders of the same classes"
-            % (images.spec, training.spec, min(names ^ others))
+            % (images.spec, training.spec, min(set(images.classes) ^ set(training.classes)))
         )
+
+
+def may_share_classes(images, others):
+    """Whether two ClassFolders may be of the same classes in the same order: as many, of the same names or of
+    none in common (distilled pictures have new000 and so on)."""
+    names, other_names = set(images.classes), set(others.classes)
+    return len(names) == len(other_names) and (names == other_names or not names & other_names)
 
 
 def _scores(logits, targets):

@@ -9,6 +9,7 @@ from golden_files import FOLDER, golden
 from PIL import Image
 
 from encore.data.class_folders import ClassFolders
+from encore.detection.torchvision_nms import load_torchvision
 from encore.runtime.refusal import Refusal
 from encore.systems.fkd.crops import CropBox, check_scale, cropped, draw_crop, draw_flip, restored, stored
 
@@ -51,10 +52,7 @@ def test_what_is_no_crop(coords):
 @pytest.mark.parametrize("sides", [(224, 224), (96, 160), (500, 40), (30, 300)])
 def test_draws_are_those_of_torchvision(sides):
     """Box and flip, from the same generator state: the long and narrow pictures reach the central crop."""
-    try:
-        from torchvision import transforms
-    except (ImportError, RuntimeError):  # RuntimeError: made for another torch
-        pytest.skip("needs a torchvision for this torch")
+    transforms = load_torchvision().transforms
     picture = Image.new("RGB", (sides[1], sides[0]))
     torch.manual_seed(5)
     generator = torch.Generator().manual_seed(5)

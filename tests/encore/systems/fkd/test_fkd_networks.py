@@ -25,17 +25,6 @@ SMALL = NetworkShape(classes=5, width=2, layers=(1, 1, 1, 1))
 VIT = NetworkShape("vit", classes=5, width=8, patch=8, depth=2, heads=2)
 
 
-def listed_models():
-    """torchvision.models where it can name its models, else skip."""
-    try:
-        from torchvision import models
-    except (ImportError, RuntimeError) as error:  # a CPU torch without torchvision's compiled part
-        pytest.skip("torchvision cannot be imported here: %s" % error)
-    if not hasattr(models, "list_models"):
-        pytest.skip("this torchvision is older than 0.14")
-    return models
-
-
 def equal(one, other):
     return list(one) == list(other) and all(torch.equal(one[key], other[key]) for key in one)
 
@@ -80,20 +69,11 @@ def test_frozen_changes_no_statistics_and_asks_for_no_gradient():
     ],
 )
 def test_published_sizes(name, parameters):
-    if name == "vit_tiny":
-        needs_vision_transformer()
     assert sum(parameter.numel() for parameter in build(NetworkShape(name), 0).parameters()) == parameters
-
-
-def needs_vision_transformer():
-    if tuple(int(part) for part in torch.__version__.split(".")[:2]) < (1, 9):
-        pytest.skip("this torch has no batch-first attention")
 
 
 @pytest.mark.parametrize("shape", [SMALL, VIT], ids=["resnet", "vit"])
 def test_initial_weights_follow_the_seed_and_leave_the_global_generator(shape):
-    if shape is VIT:
-        needs_vision_transformer()
     torch.manual_seed(3)
     state = torch.get_rng_state()
     first = build(shape, 7, 32).state_dict()
@@ -109,7 +89,6 @@ def test_small_stem_and_vision_transformer_give_logits():
     stem = build(NetworkShape(classes=5, width=2, layers=(1, 1, 1, 1), small_stem=True), 0)
     assert stem.conv1.kernel_size == (3, 3)
     assert stem(torch.randn(2, 3, 32, 32)).shape == (2, 5)
-    needs_vision_transformer()
     assert build(VIT, 0, 32)(torch.randn(2, 3, 32, 32)).shape == (2, 5)
     with pytest.raises(Refusal, match="patches of 8 pixels do not divide pictures of 30"):
         build(VIT, 0, 30)
@@ -144,7 +123,6 @@ def test_shapes_that_cannot_be_are_refused(values, message):
 
 
 def test_networks_of_torchvision():
-    listed_models()
     network = build(NetworkShape("mobilenet_v2", classes=7), 0)
     assert network.classifier[1].out_features == 7
     assert equal(network.state_dict(), build(NetworkShape("mobilenet_v2", classes=7), 0).state_dict())

@@ -8,6 +8,7 @@ import torch
 from PIL import Image
 
 from encore.data.class_folders import ClassFolders
+from encore.detection.torchvision_nms import load_torchvision
 from encore.runtime.refusal import Refusal
 from encore.systems.fkd.validation import centre_crop, evaluate, resized, spread
 
@@ -48,10 +49,7 @@ def test_a_picture_smaller_than_the_crop_gets_a_black_border():
 
 
 def test_the_preparation_is_torchvisions():
-    try:
-        from torchvision import transforms
-    except (ImportError, RuntimeError):
-        pytest.skip("no torchvision for this torch")
+    transforms = load_torchvision().transforms
     published = transforms.Compose([transforms.Resize(256), transforms.CenterCrop(224)])
     for size in ((300, 200), (200, 301), (256, 256), (500, 333), (90, 120)):
         image = picture(*size)
