@@ -87,6 +87,7 @@ def test_a_recipe_that_names_processes_gets_them(stage, monkeypatch):
         yield
 
     monkeypatch.setattr(training_stage, "further_processes", processes)
+    stage(generate, "baseline_CC")
     with open("params.yaml") as file:
         text = file.read()
     with open("params.yaml", "w") as file:
