@@ -21,7 +21,8 @@ from encore.systems.fkd.relabel import RelabelRecipe, relabel
 from encore.systems.fkd.sections import NETWORK, SYSTEM, TEACHER
 
 OUTPUT = "data/fkd/labels"
-PUBLISHED_OUTPUT = "data/fkd/labels_published"
+STORE, PUBLISHED = "store", "published"
+"""Folders in OUTPUT: our label store and, where asked for, the published layout."""
 
 
 @dataclass(frozen=True)
@@ -78,10 +79,10 @@ class _Run:
         stage, parameters = self.stage, self.parameters
         made_of = parameters.recipe.digest(), self.images.digest, self.teacher_digest
         work = stage.work_folder(recipe_digest(parameters.published_layout, *made_of))
-        labels = self.made(os.path.join(work, "labels"), None, 2 if parameters.published_layout else 1)
+        output = os.path.join(work, "labels")
+        labels = self.made(os.path.join(output, STORE), None, 2 if parameters.published_layout else 1)
         if parameters.published_layout:
-            to_published(labels, os.path.join(work, "published"))
-            stage.publish(os.path.join(work, "published"), PUBLISHED_OUTPUT)
+            to_published(labels, os.path.join(output, PUBLISHED))
         stored = sum(os.path.getsize(os.path.join(labels.folder, name)) for name in os.listdir(labels.folder))
         stage.metrics(
             {
@@ -92,7 +93,7 @@ class _Run:
                 "bytes_per_picture": stored / (labels.epochs * labels.count),
             }
         )
-        stage.publish(labels.folder, OUTPUT)
+        stage.publish(output, OUTPUT)
 
     def by_hand(self, folder, start, end):
         epochs = range(start, self.parameters.recipe.epochs if end is None else end)

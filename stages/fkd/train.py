@@ -33,7 +33,7 @@ class TrainParameters:
     validation: str
     """Folder (or `file.tar#prefix`) of validation pictures, one folder a class."""
     images: str = "data/fkd/synthetic"
-    labels: str = "data/fkd/labels"
+    labels: str = "data/fkd/labels/store"
     recipe: StudentRecipe = field(default_factory=StudentRecipe)
 
 

@@ -10,6 +10,7 @@ import torch
 from encore.models.isc_network import CLASSIFIER_KEYS, IscNetwork, IscShape
 from encore.runtime.refusal import Refusal
 from encore.runtime.safe_load import safe_load
+from encore.training import checkpoint_files
 from encore.training.checkpoint_files import WORK_NAME, Position, save, work_path
 
 PUBLISHED_KEYS = ("state_dict", "epoch", "optimizer", "lr_scheduler")
@@ -31,20 +32,7 @@ def path_at(folder, position):
 def load(path):
     """Read a checkpoint, ours or a published one; Refusal where it is damaged or lacks one of the four
     entries."""
-    content = safe_load(path)
-    missing = [key for key in PUBLISHED_KEYS if not isinstance(content, dict) or key not in content]
-    if missing:
-        raise Refusal(
-            "%s is no training checkpoint: expected the entries %s, missing %s: give a "
-            "checkpoint_<epoch>.pth.tar" % (path, ", ".join(PUBLISHED_KEYS), ", ".join(missing))
-        )
-    return content
-
-
-def position_of(content):
-    """Where a loaded checkpoint goes on; a published one always goes on at the start of an epoch."""
-    ours = content.get("encore")
-    return Position(ours["epoch"], ours["step"]) if ours else Position(int(content["epoch"]), 0)
+    return checkpoint_files.load(path, PUBLISHED_KEYS, "training", "checkpoint_<epoch>.pth.tar")
 
 
 def find_newest(folder):

@@ -1,4 +1,4 @@
-"""Files of a run's progress: where it stands, checkpoints within an epoch, and writing them whole."""
+"""Files of a run's progress: where it stands, checkpoints within an epoch, reading and writing them whole."""
 
 from __future__ import annotations
 
@@ -9,8 +9,12 @@ from typing import NamedTuple
 import torch
 
 from encore.runtime.atomic import replacing
+from encore.runtime.refusal import Refusal
+from encore.runtime.safe_load import safe_load
 
 WORK_NAME = re.compile(r"work_(\d+)_(\d+)\.pth\.tar")
+OURS = "encore"
+"""Key of what the published files lack."""
 
 
 class Position(NamedTuple):
@@ -36,6 +40,27 @@ def save(path, content):
     """Write `content` atomically: `path` is the old file or the new one, never part of one."""
     with replacing(path) as file:
         torch.save(content, file)
+
+
+def load(path, keys, kind, name):
+    """Read a checkpoint, ours or a published one -> dict; Refusal where it is damaged or lacks one of `keys`.
+
+    kind, name: what such a file is and is called, for the message.
+    """
+    content = safe_load(path)
+    missing = [key for key in keys if not isinstance(content, dict) or key not in content]
+    if missing:
+        raise Refusal(
+            "%s is no %s checkpoint: expected the entries %s, missing %s: give a %s"
+            % (path, kind, ", ".join(keys), ", ".join(missing), name)
+        )
+    return content
+
+
+def position_of(content, epoch_key="epoch"):
+    """Where a loaded checkpoint goes on; a published one always at the start of the epoch that it names."""
+    ours = content.get(OURS)
+    return Position(ours["epoch"], ours["step"]) if ours else Position(int(content[epoch_key]), 0)
 
 
 def lambda_lr_state(base_learning_rate, epoch, groups, factor):

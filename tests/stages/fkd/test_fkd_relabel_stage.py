@@ -62,10 +62,10 @@ def contents(folder):
 def test_pipeline_and_ranges_by_hand(size, here, capsys):
     finished = start(size)
     assert finished.returncode == 0, finished.stderr.decode()
-    labels = open_labels(size / "data/fkd/labels")
+    labels = open_labels(size / "data/fkd/labels/store")
     images = ClassFolders(size / "data/fkd/synthetic")
     labels.check(images, 16, 2, 42, "cutmix", size=16)
-    published = open_labels(str(size / "data/fkd/labels_published") + "/")
+    published = open_labels(str(size / "data/fkd/labels/published") + "/")
     for epoch in range(2):
         for number in range(3):
             found, expected = (each.load(epoch, number) for each in (published, labels))
@@ -82,7 +82,7 @@ def test_pipeline_and_ranges_by_hand(size, here, capsys):
     assert "epochs 1 to 1 are there, others are missing" in capsys.readouterr().out
     assert not (size / "elsewhere" / "manifest.json").exists()
     here("--output", "elsewhere", "--epoch-end", "1")
-    assert contents(size / "elsewhere") == contents(size / "data" / "fkd" / "labels")
+    assert contents(size / "elsewhere") == contents(size / "data" / "fkd" / "labels" / "store")
 
 
 def test_refusals(size, here):

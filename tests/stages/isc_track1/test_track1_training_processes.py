@@ -16,7 +16,7 @@ import yaml
 from encore.runtime.refusal import Refusal
 from encore.runtime.safe_load import safe_load
 from encore.systems.isc_track1.backbones import weights_name
-from encore.training import checkpoint
+from encore.training import checkpoint, checkpoint_files
 from stages.isc_track1 import generate, train
 from tests.encore.killed_run import assert_same_bits
 
@@ -83,7 +83,7 @@ def kill_within_the_first_epoch(run, folder):
     assert finish(run)[0] == -signal.SIGKILL
     assert work_checkpoints(folder) and not (folder / LOGS).exists()
     found = checkpoint.find_newest(os.path.dirname(work_checkpoints(folder)[0]))
-    return checkpoint.position_of(checkpoint.load(found))
+    return checkpoint_files.position_of(checkpoint.load(found))
 
 
 def history(folder):

@@ -5,37 +5,20 @@ from __future__ import annotations
 import os
 
 from encore.runtime.refusal import Refusal
-from encore.runtime.safe_load import safe_load
 from encore.systems.fkd.networks import PREFIX
 from encore.training import checkpoint_files
-from encore.training.checkpoint_files import Position
 
 NAME = "checkpoint.pth.tar"
 """Published name; overwritten after each epoch."""
 BEST = "model_best.pth.tar"
 """Published name of the copy from the validated epoch with the highest top-1."""
 KEYS = ("epoch", "state_dict", "best_acc1", "optimizer", "scheduler")
-OURS = "encore"
-"""Key of what the published file lacks."""
 
 
 def load(path):
     """Read a checkpoint, ours or a published one; Refusal where it is damaged or lacks one of the five
     entries."""
-    content = safe_load(path)
-    missing = [key for key in KEYS if not isinstance(content, dict) or key not in content]
-    if missing:
-        raise Refusal(
-            "%s is no student's checkpoint: expected the entries %s, missing %s: give a %s"
-            % (path, ", ".join(KEYS), ", ".join(missing), NAME)
-        )
-    return content
-
-
-def position_of(content):
-    """Where a loaded checkpoint goes on; a published one at the start of an epoch."""
-    ours = content.get(OURS)
-    return Position(ours["epoch"], ours["step"]) if ours else Position(int(content["epoch"]), 0)
+    return checkpoint_files.load(path, KEYS, "student's", NAME)
 
 
 def save(folder, content, position, best=False):
@@ -59,7 +42,7 @@ def find_newest(folder):
         if name == NAME or checkpoint_files.WORK_NAME.fullmatch(name)
     ]
     loaded = [(path, load(path)) for path in found]
-    return max(loaded, key=lambda pair: position_of(pair[1]), default=(None, None))
+    return max(loaded, key=lambda pair: checkpoint_files.position_of(pair[1]), default=(None, None))
 
 
 def student_state(student):

@@ -143,14 +143,14 @@ class Training:
             "scheduler": checkpoint_files.lambda_lr_state(
                 self.recipe.learning_rate, position.epoch, groups, self.recipe.factor
             ),
-            checkpoints.OURS: ours,
+            checkpoint_files.OURS: ours,
         }
 
     def resume(self, content, source):
         """Go on from a loaded checkpoint -> Position of the next step; Refusal for one of another recipe,
         network or optimizer. A published one holds all that the start of an epoch needs, but no recipe to
         compare with."""
-        ours = content.get(checkpoints.OURS)
+        ours = content.get(checkpoint_files.OURS)
         if ours is not None:
             self._refuse_another_recipe(ours["recipe"], source)
             self.sums, self.validated = dict(ours["sums"]), dict(ours["validated"])
@@ -158,7 +158,7 @@ class Training:
         checkpoints.load_student(self.student, content["state_dict"], source)
         checkpoints.load_optimizer(self.optimizer, content["optimizer"], source)
         self.best = float(content["best_acc1"])
-        return checkpoints.position_of(content)
+        return checkpoint_files.position_of(content)
 
     def _refuse_another_recipe(self, found, source):
         expected = self.digest

@@ -112,7 +112,7 @@ class IscTraining:
             "epoch": position.epoch,
             "optimizer": optimizer,
             "lr_scheduler": scheduler,
-            "encore": ours,
+            checkpoint_files.OURS: ours,
         }
 
     def save(self, folder, position):
@@ -129,7 +129,7 @@ class IscTraining:
     def resume(self, path):
         """Take network and optimizer from a checkpoint, ours or published -> Position of the next step."""
         content = checkpoint.load(path)
-        found = content.get("encore", {}).get("recipe", self.recipe.digest())
+        found = content.get(checkpoint_files.OURS, {}).get("recipe", self.recipe.digest())
         expected = self.recipe.digest()
         changed = sorted(name for name in set(found) | set(expected) if found.get(name) != expected.get(name))
         if changed:
@@ -145,7 +145,7 @@ class IscTraining:
             )
         checkpoint.load_exactly(self.network, content["state_dict"], path)
         load_adam_state(self.network, self.optimizer, content["optimizer"])
-        return checkpoint.position_of(content)
+        return checkpoint_files.position_of(content)
 
 
 def _source(processes, resume, folder, device):

@@ -5,9 +5,7 @@ from __future__ import annotations
 import os
 
 from encore.runtime.refusal import Refusal
-from encore.runtime.safe_load import safe_load
 from encore.training import checkpoint_files
-from encore.training.checkpoint_files import Position
 
 NAME = "last_epoch_ckpt.pth.tar"
 """Published name; overwritten after each epoch."""
@@ -21,20 +19,12 @@ PUBLISHED_GROUP = ("lr", "momentum", "dampening", "weight_decay", "nesterov", "p
 def load(path):
     """Read a checkpoint, ours or a published one; Refusal where it is damaged or lacks one of the three
     entries."""
-    content = safe_load(path)
-    missing = [key for key in KEYS if not isinstance(content, dict) or key not in content]
-    if missing:
-        raise Refusal(
-            "%s is no Momentum²-Teacher checkpoint: expected the entries %s, missing %s: give a %s"
-            % (path, ", ".join(KEYS), ", ".join(missing), NAME)
-        )
-    return content
+    return checkpoint_files.load(path, KEYS, "Momentum²-Teacher", NAME)
 
 
 def position_of(content):
     """Where a loaded checkpoint goes on; a published one at the start of an epoch."""
-    ours = content.get("encore")
-    return Position(ours["epoch"], ours["step"]) if ours else Position(int(content["start_epoch"]), 0)
+    return checkpoint_files.position_of(content, "start_epoch")
 
 
 def save(folder, content, position):

@@ -17,7 +17,7 @@ from encore.systems.momentum2_teacher.published_files import backbone_of_teacher
 from encore.systems.momentum2_teacher.recipe import SYSTEM, Momentum2Recipe
 from encore.systems.momentum2_teacher.replica_statistics import ReplicaStatistics
 from encore.systems.momentum2_teacher.schedules import FIRST_RATE, teacher_momentum
-from encore.training import loop
+from encore.training import checkpoint_files, loop
 from encore.training.journal import Journal
 from encore.training.replicas import GradientSum, running_statistics_kept
 
@@ -122,7 +122,7 @@ class Training:
             "start_epoch": position.epoch,
             "model": checkpoints.model_state(self.pair),
             "optimizer": checkpoints.sgd_state(self.optimizer),
-            "encore": ours,
+            checkpoint_files.OURS: ours,
         }
 
     def resume(self, content, source):
@@ -131,7 +131,7 @@ class Training:
         Exact: Refusal for a published checkpoint, which lacks what that needs, and for one of another recipe.
         Lossy: weights and epoch only.
         """
-        ours = content.get("encore")
+        ours = content.get(checkpoint_files.OURS)
         if ours is not None:
             self._refuse_another_recipe(ours["recipe"], source)
             self.first_loss, self.last_loss = ours["first_loss"], ours["last_loss"]

@@ -21,7 +21,7 @@ from encore.systems.fkd.labels import open_labels
 from encore.systems.fkd.tracking import HISTORY, LOG
 from encore.systems.fkd.train_recipe import StudentRecipe
 from encore.systems.fkd.training import Training, _batches, train_student
-from encore.training.checkpoint_files import WORK_NAME
+from encore.training.checkpoint_files import OURS, WORK_NAME
 from tests.encore import killed_run
 from tests.encore.killed_run import assert_same_bits
 
@@ -99,7 +99,7 @@ def assert_same_run(folder, whole, labels=True):
         contents = [checkpoints.load(str(place / name)) for place in (folder, whole)]
         for content in contents:
             if not labels:
-                del content[checkpoints.OURS]["recipe"]["labels"]
+                del content[OURS]["recipe"]["labels"]
         assert_same_bits(*contents)
     for name in (HISTORY, LOG):
         assert (folder / name).read_text() == (whole / name).read_text()
