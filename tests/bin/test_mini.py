@@ -24,6 +24,13 @@ NAMES = [
     "isc_track1_crop_queries",
     "isc_track1_extract@all",
     "isc_track1_fuse",
+    "fkd_inputs",
+    "fkd_squeeze",
+    "fkd_recover",
+    "fkd_relabel",
+    "fkd_train@resnet18",
+    "fkd_train_kd@resnet18",
+    "fkd_baseline@random",
 ]
 DVC = """
 echo "$@" >>"$LOG"
@@ -58,22 +65,35 @@ def test_what_a_stage_needs_is_made_before_it(mini):
     single = "--wait-for-lock repro --single-item "
     assert all(line.startswith(single) for line in commands[1:-1])
     made = [line[len(single) :] for line in commands[1:-1]]
-    assert made[0] == "inputs"
-    assert set(made[1:4]) == {"isc_track2_generate", "isc_track2_queries", "isc_overlays_generate"}
-    assert set(made[4:8]) == {
+    assert set(made[:2]) == {"inputs", "fkd_inputs"}
+    assert set(made[2:7]) == {
+        "isc_track2_generate",
+        "isc_track2_queries",
+        "isc_overlays_generate",
+        "fkd_squeeze",
+        "fkd_baseline@random",
+    }
+    assert set(made[7:12]) == {
         "isc_track2_pretrain",
         "isc_overlays_train",
         "isc_track1_generate@baseline_CC",
         "isc_track1_pretrain@50",
+        "fkd_recover",
     }
-    assert set(made[12:14]) == {"isc_track2_strip", "isc_track1_crop_queries"}
-    assert made[14:] == ["isc_track1_extract@all"]
-    assert set(made[8:12]) == {
+    assert set(made[12:17]) == {
         "isc_overlays_detect",
         "isc_track2_train",
         "isc_track1_train@baseline_CC-50",
         "isc_track1_train_pairs@baseline_CC_pair-50",
+        "fkd_relabel",
     }
+    assert set(made[17:21]) == {
+        "isc_track2_strip",
+        "isc_track1_crop_queries",
+        "fkd_train@resnet18",
+        "fkd_train_kd@resnet18",
+    }
+    assert made[21:] == ["isc_track1_extract@all"]
 
 
 def waves():
