@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from checks.fields import read_fields
@@ -56,7 +56,8 @@ class Claim:
 
     `expected` None means not calibrated yet. `better` (higher | lower) names a side on which a value outside
     the tolerance is better; without it both sides deviate. `inputs` are data sets without which the claim is
-    blocked.
+    blocked. `recipe`: what it was stated for where that is not the size's recipe, dotted key of params.yaml
+    -> number; such a claim informs, since one run has one recipe.
     """
 
     id: str
@@ -77,6 +78,7 @@ class Claim:
     trivial: Trivial | None = None
     inputs: tuple[str, ...] = ()
     seeds: Seeds | None = None
+    recipe: dict[str, float] = field(default_factory=dict)
 
 
 def read_claims(path):
@@ -118,6 +120,8 @@ def _read_claim(row, where, system):
         if not getattr(claim, key).strip():
             raise Refusal(f"{where}.{key}: a claim without a {key} is not accepted")
     _check_tolerance(claim.tolerance, where)
+    if claim.recipe and claim.gating:
+        raise Refusal(f"{where}.gating: a claim of another recipe informs: state gating: false")
     if claim.trivial is not None:
         _check_trivial(claim.trivial, where)
     return claim

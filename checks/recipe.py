@@ -61,14 +61,17 @@ def altered_keys(found, frozen):
     )
 
 
-def recipe_objection(size, sections, behind=None):
+def recipe_objection(size, sections, behind=None, changes=None):
     """Why numbers that rest on `sections` of the parameters (a.b) may not be compared with the claims.
 
     None when they are the stated ones. `behind`: the Lineage whose stages' own records are compared too.
+    `changes`: values that a claim was stated for in place of the frozen ones, by dotted key.
     """
     if not size.frozen_recipe.is_file():
         return f"no frozen recipe ({size.frozen_recipe.name}): see `encore recipe --freeze`"
     frozen, found = read_parameters(size.frozen_recipe), read_parameters(size.folder / "params.yaml")
+    for key, value in (changes or {}).items():
+        _change(frozen, key, value, size.frozen_recipe)
     lacking = [section for section in sections if section_of(frozen, section) is None]
     if lacking:
         return f"no frozen recipe of {lacking[0]} in {size.frozen_recipe.name}"
@@ -80,6 +83,14 @@ def recipe_objection(size, sections, behind=None):
     if not altered and behind is not None:
         altered = keys_run_otherwise(behind.fingerprint_files(size.folder), frozen)
     return f"recipe altered ({', '.join(sorted(altered))})" if altered else None
+
+
+def _change(parameters, key, value, path):
+    section, _, last = key.rpartition(".")
+    values = section_of(parameters, section)
+    if not isinstance(values, dict) or last not in values:
+        raise Refusal(f"{path}: {key}: a claim states a recipe with this key, and it is not here")
+    values[last] = value
 
 
 def section_of(parameters, name):

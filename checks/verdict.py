@@ -92,7 +92,7 @@ def judge(claim, size, machine=None):
     if claim.expected is None:
         return _row(claim, value, NOT_ATTEMPTED, detail="not calibrated: see `encore calibrate`")
     behind = lineage(size.folder, claim.metric.file)
-    objection = recipe_objection(size, behind.sections, behind)
+    objection = recipe_objection(size, behind.sections, behind, claim.recipe)
     if objection:
         return _row(claim, value, NOT_ATTEMPTED, detail=objection)
     where = origins.origin(size.folder, claim.metric.file, behind, machine)

@@ -17,7 +17,7 @@ case "$1 $2" in
   "image inspect") test -z "$FAKE_NO_IMAGE" || exit 1; echo "${FAKE_IMAGE-sha256:abc @LOCK}" ;;
   "inspect --labels") echo "encore.environment: cuda101"; echo "encore.lock: ${FAKE_LOCK-@LOCK}" ;;
   "version "*) exit "${FAKE_VERSION:-0}" ;;
-  "run "* | "exec "*) printf '%s\\n' "$@" >"$FAKE_RAN"; exit 5 ;;
+  "run "* | "exec "*) env >"$FAKE_RAN.env"; printf '%s\\n' "$@" >"$FAKE_RAN"; exit 5 ;;
   *) echo "unexpected: $*" >&2; exit 99 ;;
 esac
 """.replace("@LOCK", LOCK_DIGEST)

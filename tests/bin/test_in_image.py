@@ -62,6 +62,19 @@ def test_variables_that_are_passed_on(project):
     assert not any("NOT_PASSED_ON" in value for value in passed)
 
 
+@pytest.mark.parametrize("runtime", ["docker", "podman", "apptainer"])
+def test_a_key_of_wandb_is_passed_on_without_being_shown(project, runtime):
+    if runtime == "apptainer":
+        project.write("encore-cuda101.sif", "image")
+    chosen = project.runtimes[runtime]
+    arguments = project.started(ENCORE_RUNTIME=chosen, WANDB_API_KEY="secret")
+    assert not any("secret" in argument for argument in arguments)
+    name = "APPTAINERENV_WANDB_API_KEY" if runtime == "apptainer" else "WANDB_API_KEY"
+    assert name + "=secret" in open(str(project.ran) + ".env").read().splitlines()
+    assert ("WANDB_API_KEY" in values_of("--env", arguments)) == (runtime != "apptainer")
+    assert "WANDB_API_KEY" not in values_of("--env", project.started(ENCORE_RUNTIME=chosen))
+
+
 def test_what_a_user_may_choose(project):
     arguments = project.started(ENCORE_IMAGE="mine:2", ENCORE_SHM_SIZE="1g", ENCORE_NETWORK="host")
     assert arguments[-2:] == ["mine:2", "true"]

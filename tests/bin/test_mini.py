@@ -1,135 +1,80 @@
-"""bin/mini, which runs the mini pipeline with its trainings two at a time."""
+"""bin/mini, which runs the mini pipeline with its stages two at a time."""
 
 import os
-import re
 
 import pytest
 
-from tests.bin.scripts import ROOT, copy_of, run, script
+from tests.bin.scripts import copy_of, run, script
 
-NAMES = [
-    "inputs",
-    "isc_track2_generate",
-    "isc_track2_queries",
-    "isc_track2_pretrain",
-    "isc_track2_train",
-    "isc_overlays_generate",
-    "isc_overlays_train",
-    "isc_track1_generate@baseline_CC",
-    "isc_track1_pretrain@50",
-    "isc_track1_train@baseline_CC-50",
-    "isc_track1_train_pairs@baseline_CC_pair-50",
-    "isc_overlays_detect",
-    "isc_track2_strip",
-    "isc_track1_crop_queries",
-    "isc_track1_extract@all",
-    "isc_track1_fuse",
-    "fkd_inputs",
-    "fkd_squeeze",
-    "fkd_recover",
-    "fkd_relabel",
-    "fkd_train@resnet18",
-    "fkd_train_kd@resnet18",
-    "fkd_baseline@random",
-]
+NEEDED = {
+    "inputs": [],
+    "generate": ["inputs"],
+    "train@big-50": ["generate"],
+    "train@big-ibn": ["generate"],
+    "extract": ["train@big-50", "train@big-ibn"],
+    "relabel": [],
+}
+GRAPH = "".join(['"mini/dvc.yaml:{}";\n'.format(name) for name in NEEDED]) + "".join(
+    [
+        '"mini/dvc.yaml:{}" -> "mini/dvc.yaml:{}";\n'.format(one, name)
+        for name, needed in NEEDED.items()
+        for one in needed
+    ]
+)
 DVC = """
-echo "$@" >>"$LOG"
+echo "start $@" >>"$LOG"
 case "$1 $2" in
-  'stage list') printf 'mini/dvc.yaml:%s\\n' {} ;;
   'status --quiet') exit "$STATUS" ;;
+  'dag --dot') printf 'strict digraph {\\n'; cat "$GRAPH"; echo '}' ;;
 esac
 case "$*" in *"$BROKEN"*) exit 1 ;; esac
-""".format(" ".join(NAMES))
+sleep 0.1
+echo "end $@" >>"$LOG"
+"""
 
 
 @pytest.fixture
 def mini(tmp_path):
-    """Runs bin/mini on a fake dvc -> (exit status, the commands that dvc was given)."""
+    """Runs bin/mini on a fake dvc -> (its result, the lines that dvc logged at each start and end)."""
     copy_of("bin/mini", tmp_path)
     script(tmp_path / "programs" / "dvc", DVC)
+    (tmp_path / "graph").write_text(GRAPH)
 
     def call(status="1", broken="nothing"):
         path = os.pathsep.join([str(tmp_path / "programs"), os.environ["PATH"]])
         log = tmp_path / "log"
-        result = run(tmp_path / "bin" / "mini", PATH=path, LOG=str(log), STATUS=status, BROKEN=broken)
-        lines = [line for line in log.read_text().splitlines() if not line.startswith("stage list")]
-        return result, [line.replace("mini/dvc.yaml:", "") for line in lines]
+        known = {"PATH": path, "LOG": str(log), "GRAPH": str(tmp_path / "graph")}
+        result = run(tmp_path / "bin" / "mini", STATUS=status, BROKEN=broken, MAKEFLAGS="n", **known)
+        return result, log.read_text().splitlines()
 
     return call
 
 
-def test_what_a_stage_needs_is_made_before_it(mini):
-    result, commands = mini()
-    assert result.returncode == 0
-    assert commands[0] == "status --quiet mini/dvc.yaml" and commands[-1] == "repro mini/dvc.yaml"
-    single = "--wait-for-lock repro --single-item "
-    assert all(line.startswith(single) for line in commands[1:-1])
-    made = [line[len(single) :] for line in commands[1:-1]]
-    assert set(made[:2]) == {"inputs", "fkd_inputs"}
-    assert set(made[2:7]) == {
-        "isc_track2_generate",
-        "isc_track2_queries",
-        "isc_overlays_generate",
-        "fkd_squeeze",
-        "fkd_baseline@random",
-    }
-    assert set(made[7:12]) == {
-        "isc_track2_pretrain",
-        "isc_overlays_train",
-        "isc_track1_generate@baseline_CC",
-        "isc_track1_pretrain@50",
-        "fkd_recover",
-    }
-    assert set(made[12:17]) == {
-        "isc_overlays_detect",
-        "isc_track2_train",
-        "isc_track1_train@baseline_CC-50",
-        "isc_track1_train_pairs@baseline_CC_pair-50",
-        "fkd_relabel",
-    }
-    assert set(made[17:21]) == {
-        "isc_track2_strip",
-        "isc_track1_crop_queries",
-        "fkd_train@resnet18",
-        "fkd_train_kd@resnet18",
-    }
-    assert made[21:] == ["isc_track1_extract@all"]
-
-
-def waves():
-    """The patterns of bin/mini, in order."""
-    with open(os.path.join(ROOT, "bin", "mini")) as file:
-        lines = file.read().split("for wave in", 1)[1].split("; do", 1)[0]
-    return re.findall("'([^']+)'", lines)
-
-
-def test_no_wave_needs_what_it_makes_itself_or_what_comes_later():
-    yaml = pytest.importorskip("yaml")
-    with open(os.path.join(ROOT, "dvc.yaml")) as file:
-        bodies = {name: stage for name, stage in yaml.safe_load(file)["stages"].items()}
-    wave_of = {name: number for number, wave in enumerate(waves()) for name in bodies if re.match(wave, name)}
-    made = {path: name for name, body in bodies.items() for path in paths(body.get("outs", []))}
-    for name, number in wave_of.items():
-        for needed in bodies[name].get("deps", []):
-            for path, maker in made.items():
-                if folder(path) == folder(needed) or folder(needed).startswith(folder(path) + "/"):
-                    assert wave_of.get(maker, len(wave_of)) < number, (name, maker)
-
-
-def paths(entries):
-    return [next(iter(entry)) if isinstance(entry, dict) else entry for entry in entries]
-
-
-def folder(path):
-    return re.sub(r"\$\{[^}]*\}", "x", path)
+def test_every_stage_is_made_once_after_what_it_needs_and_two_at_a_time(mini):
+    result, log = mini()
+    assert result.returncode == 0, result.stderr
+    assert log[0] == "start status --quiet mini/dvc.yaml"
+    lines = [line.split() for line in log if "--single-item" in line]
+    made = [(words[0], words[-1].replace("mini/dvc.yaml:", "")) for words in lines]
+    assert all(words[1:4] == ["--wait-for-lock", "repro", "--single-item"] for words in lines)
+    assert sorted(name for act, name in made if act == "start") == sorted(NEEDED)
+    running = 0
+    for place, (act, name) in enumerate(made):
+        running += 1 if act == "start" else -1
+        assert running <= 2
+        if act == "start":
+            assert all(("end", one) in made[:place] for one in NEEDED[name])
+    trainings = [made.index(("start", name)) for name in NEEDED if name.startswith("train")]
+    assert max(trainings) < min(made.index(("end", name)) for name in NEEDED if name.startswith("train"))
 
 
 def test_what_is_up_to_date_is_left_alone(mini):
-    result, commands = mini(status="0")
-    assert result.returncode == 0 and commands == ["status --quiet mini/dvc.yaml"]
+    result, log = mini(status="0")
+    assert result.returncode == 0
+    assert [line for line in log if line.startswith("start")] == ["start status --quiet mini/dvc.yaml"]
 
 
 def test_a_stage_that_fails_ends_the_run(mini):
-    result, commands = mini(broken="isc_overlays_train")
+    result, log = mini(broken="generate")
     assert result.returncode != 0
-    assert not any("isc_track2_train" in line or line == "repro mini/dvc.yaml" for line in commands)
+    assert not any("train" in line or "extract" in line for line in log)

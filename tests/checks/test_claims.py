@@ -35,6 +35,8 @@ def test_a_valid_claim_is_read(project):
         ({"trivial": {"value": 0, "file": "a", "key": "b"}}, r"\.trivial: expected either"),
         ({"metric": {"file": "a.json", "key": "b"}}, r"\[0\].metric.definition: this key is missing"),
         ({"inputs": "raw"}, r"\[0\].inputs: expected a list"),
+        ({"recipe": {"toy.train.rate": "fast"}}, r"\[0\].recipe.toy.train.rate: expected a number"),
+        ({"recipe": {"toy.train.rate": 1}}, r"\.gating: a claim of another recipe informs"),
     ],
 )
 def test_a_bad_claim_is_refused_by_file_and_key(project, change, message):

@@ -125,6 +125,22 @@ def test_altered_parameters_are_named_and_no_verdict_is_given(project):
     assert failures([verdict])
 
 
+def test_a_claim_of_another_recipe_is_judged_where_that_one_ran_and_only_there(project):
+    project.set_claims(claim_row(), claim_row(id="other", recipe={"toy.train.rate": 0.2}, gating=False))
+    for rate, expected in ((0.1, ["reproduced", "not attempted"]), (0.2, ["not attempted", "reproduced"])):
+        project.write_yaml("mini/params.yaml", {"toy": {"train": {"rate": rate}}})
+        verdicts = verify(project.size())
+        assert [verdict.verdict for verdict in verdicts] == expected
+        details = [verdict.detail for verdict in verdicts if verdict.detail]
+        assert details == ["recipe altered (toy.train.rate)"]
+
+
+def test_a_claim_of_a_recipe_with_an_unknown_key_is_refused(project):
+    project.set_claims(claim_row(recipe={"toy.train.speed": 1}, gating=False))
+    with pytest.raises(Refusal, match="mini_params.yaml: toy.train.speed: a claim states a recipe"):
+        verify(project.size())
+
+
 def test_another_seed_and_other_workers_are_not_another_recipe(project):
     project.write_yaml("mini/params.yaml", {"toy": {"train": {"rate": 0.1, "seed": 7, "workers": 64}}})
     assert only(project).verdict == "reproduced"

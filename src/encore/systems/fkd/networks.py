@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 from dataclasses import dataclass
 from typing import NamedTuple, Optional, Tuple
 
 import torch
+import torch.nn as nn
 
 from encore.detection.torchvision_nms import load_torchvision
 from encore.models.resnet import (
@@ -38,6 +40,7 @@ VIT_TINY = {"width": 192, "patch": 16, "depth": 12, "heads": 3}
 """DeiT-Tiny (Touvron et al. 2021); its perceptrons are 768 wide, HIDDEN_RATIO times its tokens."""
 HIDDEN_RATIO = 4
 RESNET_WIDTH = 64
+RESNET_VALUES = ("small_stem", "width", "layers", "groups")
 HOLDERS = ("state_dict", "model")
 """Keys under which published files hold the weights: the students' and CIFAR-100's, and Tiny-ImageNet's."""
 PREFIX = "module."
@@ -78,6 +81,8 @@ class NetworkShape:
     """ResNet: channels after the first convolution, 64 as published. Vision Transformer: of a token."""
     layers: Optional[Tuple[int, ...]] = limited(None, low=1)
     """ResNet only: blocks of the four stages; None: those of the name."""
+    groups: Optional[int] = limited(None, low=1)
+    """ResNet only: GroupNorm of so many groups (Wu and He 2018; theirs 32); None: BatchNorm."""
     patch: Optional[int] = limited(None, low=1)
     """Vision Transformer only, as depth and heads: side of a patch in pixels."""
     depth: Optional[int] = limited(None, low=1)
@@ -98,14 +103,19 @@ class NetworkShape:
             self.transformer_values()
         elif self.width is not None and self.width < 1:
             raise Refusal("network %s: width must be 1 at least, found %d" % (self.name, self.width))
+        if self.groups is not None and (self.groups < 1 or (self.width or RESNET_WIDTH) % self.groups):
+            raise Refusal(
+                "network %s: width (%d) must be a multiple of groups (%d)"
+                % (self.name, self.width or RESNET_WIDTH, self.groups)
+            )
 
     def _refuse_foreign_values(self):
         known = ()
         if self.name in RESNETS:
-            known = ("small_stem", "width", "layers")
+            known = RESNET_VALUES
         elif self.name in TRANSFORMERS:
             known = tuple(VIT_TINY)
-        for value in ("small_stem", "width", "layers", "patch", "depth", "heads"):
+        for value in RESNET_VALUES + ("patch", "depth", "heads"):
             if value not in known and getattr(self, value) not in (None, False):
                 raise Refusal(
                     "network %s has no value %s: leave it out, or choose another network" % (self.name, value)
@@ -202,6 +212,7 @@ def _resnet(shape):
         shape.layers or layers,
         shape.width or RESNET_WIDTH,
         classes=shape.classes,
+        norm=nn.BatchNorm2d if shape.groups is None else functools.partial(nn.GroupNorm, shape.groups),
         block=block,
         small_stem=shape.small_stem,
     )

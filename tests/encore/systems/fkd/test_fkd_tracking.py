@@ -1,10 +1,13 @@
-"""The record of an epoch, and wandb: a stand-in for the package says what it was asked."""
+"""The record of an epoch, and wandb: a stand-in for the package says what it was asked; where the package
+is installed, it records a run without a network."""
 
 import json
 import os
+import subprocess
 import sys
 import types
 
+import golden_files
 import pytest
 
 from encore.runtime.refusal import Refusal
@@ -142,6 +145,32 @@ def test_the_key_is_in_no_file(tmp_path, wandb):
     track(tmp_path, mode="online", key=KEY)
     files = [path for path in tmp_path.rglob("*") if path.is_file()]
     assert files and not [path for path in files if KEY.encode() in path.read_bytes()]
+
+
+OFFLINE = """
+import sys
+from encore.systems.fkd.tracking import Tracker, hide_key
+hide_key()
+tracker = Tracker("run", mode="offline", project="p", key="{key}")
+for epoch in range(2):
+    tracker.epoch(epoch, dict({trained}, **{{"train/epoch": epoch}}))
+tracker.close()
+"""
+
+
+def test_the_package_itself_records_an_offline_run_without_the_key(tmp_path):
+    pytest.importorskip("wandb")
+    (tmp_path / "run").mkdir()
+    source = os.path.join(os.path.dirname(os.path.dirname(golden_files.FOLDER)), "src")
+    environment = dict(os.environ, PYTHONPATH=source, WANDB_API_KEY=KEY, HOME=str(tmp_path / "home"))
+    (tmp_path / "program.py").write_text(OFFLINE.format(key=KEY, trained=TRAINED))
+    command = [sys.executable, "program.py", "--wandb-api-key", KEY]
+    subprocess.run(command, cwd=str(tmp_path), env=environment, check=True, timeout=120)
+    (tmp_path / "program.py").unlink()
+    (record,) = tmp_path.glob(".work/wandb/offline-run-*/run-*.wandb")
+    assert all(name.encode() in record.read_bytes() for name in TRAINED)
+    assert (tmp_path / "run" / "wandb_run.txt").read_text().strip() in record.name
+    assert not [path for path in tmp_path.rglob("*") if path.is_file() and KEY.encode() in path.read_bytes()]
 
 
 @pytest.mark.parametrize("mode", ["online", "offline"])
