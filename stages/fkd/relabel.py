@@ -1,14 +1,18 @@
-"""Store what the teacher says of every epoch's crops and mixes of the synthetic pictures.
+"""Store what the teacher says of every epoch's crops and mixes of the synthetic pictures; accepts every flag
+of the published script.
 
-With --output beside the pipeline, where ranges of epochs made on several machines add up in one folder.
+With --output, or with published flags, beside the pipeline, where ranges of epochs made on several machines
+add up in one folder. A published flag that is not given has its published default; the labels then go to
+--fkd-path in the published layout, and as our store to a folder beside it, FKD_PATH_store.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import os
+import sys
 from dataclasses import dataclass, field
-from typing import Optional
+from typing import NamedTuple, Optional
 
 from encore.data.class_folders import ClassFolders
 from encore.runtime.atomic import file_digest
@@ -17,7 +21,8 @@ from encore.runtime.refusal import Refusal
 from encore.runtime.stage import Stage, needed, run_stage, stage_parser
 from encore.systems.fkd.label_conversion import to_published
 from encore.systems.fkd.networks import NetworkShape, build, frozen, load_weights
-from encore.systems.fkd.relabel import RelabelRecipe, relabel
+from encore.systems.fkd.relabel import RECORD, RelabelRecipe, relabel
+from encore.systems.fkd.relabel_flags import SAVE, add_relabel_flags, published_recipe, typed, with_defaults
 from encore.systems.fkd.sections import NETWORK, SYSTEM, TEACHER
 
 OUTPUT = "data/fkd/labels"
@@ -41,42 +46,121 @@ class RelabelParameters:
             raise Refusal("published_layout holds all classes: leave top_k out, or published_layout")
 
 
+class LabelRun(NamedTuple):
+    """A relabelling from its values to its folders."""
+
+    shape: NetworkShape
+    parameters: RelabelParameters
+    store: Optional[str] = None
+    """By hand: folder of our label store; None: the pipeline's run."""
+    published: Optional[str] = None
+    """By hand: folder of the published layout, where asked for."""
+    epochs: Optional[range] = None
+    """By hand: those to make here."""
+
+
+def run_of(arguments, chosen):
+    """The run that the command line describes; `chosen`: key -> value of the published flags that were typed.
+    Refusal for flags that do not fit together."""
+    shape = read_parameters(arguments.params, NETWORK, NetworkShape)
+    parameters = read_parameters(arguments.params, "fkd.relabel", RelabelParameters)
+    if chosen:
+        return _published_run(arguments, chosen, shape, parameters)
+    if arguments.output is None:
+        if arguments.epoch_start or arguments.epoch_end is not None:
+            raise Refusal(
+                "--epoch-start and --epoch-end: a range of epochs needs a folder of its own: --output, or "
+                "--fkd-path with published flags"
+            )
+        return LabelRun(shape, parameters)
+    published = arguments.output.rstrip("/") + "_published" if parameters.published_layout else None
+    return LabelRun(shape, parameters, arguments.output, published, _epochs(arguments, parameters.recipe))
+
+
+def _published_run(arguments, chosen, shape, parameters):
+    """The run of a published command line, with the published defaults. The teacher's weights, which the
+    published script downloads, and what it has no flag for are those of the parameter file."""
+    if arguments.output is not None:
+        raise Refusal("--output: published flags name their folder with --fkd-path: leave one of them out")
+    values = with_defaults(chosen)
+    if values["images"] is None:
+        raise Refusal("--data: missing: name the folder of pictures, or leave the published flags out")
+    if values["mode"] != SAVE:
+        raise Refusal(
+            "--mode {}: {} alone makes labels: leave --mode out; stages.fkd.train reads labels".format(
+                values["mode"], SAVE
+            )
+        )
+    name = values["arch"]
+    if name != shape.name:
+        if "arch_path" not in chosen:
+            raise Refusal(
+                "--arch {}: the parameter file's network is {}: name that one, or give the weights of {} "
+                "with --arch-path".format(name, shape.name, name)
+            )
+        shape = NetworkShape(name, shape.classes, shape.small_stem)
+    parameters = dataclasses.replace(
+        parameters,
+        images=values["images"],
+        teacher=chosen.get("arch_path", parameters.teacher),
+        published_layout=True,
+        recipe=published_recipe(parameters.recipe, chosen),
+    )
+    folder = values["fkd_path"].rstrip("/")
+    store = folder + "_store"
+    _refuse_other_labels(folder, store)
+    return LabelRun(shape, parameters, store, folder, _epochs(arguments, parameters.recipe))
+
+
+def _refuse_other_labels(folder, store):
+    """Refuse a folder for the published layout that holds anything while the store beside it is not there."""
+    if os.path.isdir(folder) and os.listdir(folder) and not os.path.isfile(os.path.join(store, RECORD)):
+        raise Refusal(
+            "--fkd-path {}: holds files that were not made of {}: remove it, or choose another folder".format(
+                folder, store
+            )
+        )
+
+
+def _epochs(arguments, recipe):
+    return range(arguments.epoch_start, recipe.epochs if arguments.epoch_end is None else arguments.epoch_end)
+
+
 def main():
     parser = stage_parser(__doc__)
     parser.add_argument("--output", metavar="FOLDER", help="make the labels there, beside the pipeline")
-    parser.add_argument("--epoch-start", type=int, default=0, metavar="E", help="with --output: first epoch")
+    parser.add_argument("--epoch-start", type=int, default=0, metavar="E", help="by hand: first epoch")
     parser.add_argument(
-        "--epoch-end", type=int, metavar="E", help="with --output: epoch after the last one (default: all)"
+        "--epoch-end", type=int, metavar="E", help="by hand: epoch after the last one (default: all)"
     )
-    arguments = parser.parse_args()
-    if arguments.output is None and (arguments.epoch_start or arguments.epoch_end is not None):
-        raise Refusal("--epoch-start and --epoch-end: a range of epochs needs a folder of its own: --output")
-    item = "" if arguments.output is None else _item(arguments)
-    with Stage(SYSTEM, "relabel" if arguments.output is None else "relabel_by_hand", item) as stage:
-        parameters = read_parameters(arguments.params, "fkd.relabel", RelabelParameters)
-        shape = read_parameters(arguments.params, NETWORK, NetworkShape)
-        stage.seed = parameters.recipe.seed
+    arguments = add_relabel_flags(parser).parse_args()
+    chosen, warnings = typed(arguments)
+    run = run_of(arguments, chosen)
+    for warning in warnings:
+        print("encore: warning: {}".format(warning), file=sys.stderr)
+    name, parameters = "relabel" if run.store is None else "relabel_by_hand", run.parameters
+    with Stage(SYSTEM, name, _item(run, arguments), parameters.recipe.seed) as stage:
         stage.recorded["parameters"] = dataclasses.asdict(parameters)
-        stage.recorded["other_parameters"] = {"network": dataclasses.asdict(shape)}
+        stage.recorded["other_parameters"] = {"network": dataclasses.asdict(run.shape)}
+        stage.recorded["published_flags"] = {key: str(value) for key, value in sorted(chosen.items())}
         images, digest = ClassFolders(needed(parameters.images)), file_digest(needed(parameters.teacher))
         stage.recorded.update(teacher_sha256=digest, pictures_digest=images.digest)
-        run = _Run(stage, parameters, shape, images, digest)
-        if arguments.output is None:
-            run.in_pipeline()
+        labelling = _Labelling(stage, run, images, digest)
+        if run.store is None:
+            labelling.in_pipeline()
         else:
-            run.by_hand(arguments.output, arguments.epoch_start, arguments.epoch_end)
+            labelling.by_hand()
 
 
 @dataclass(frozen=True)
-class _Run:
+class _Labelling:
     stage: Stage
-    parameters: RelabelParameters
-    shape: NetworkShape
+    run: LabelRun
     images: ClassFolders
     teacher_digest: str
 
     def in_pipeline(self):
-        stage, parameters = self.stage, self.parameters
+        stage, parameters = self.stage, self.run.parameters
         made_of = parameters.recipe.digest(), self.images.digest, self.teacher_digest
         work = stage.work_folder(recipe_digest(parameters.published_layout, *made_of))
         output = os.path.join(work, "labels")
@@ -95,36 +179,43 @@ class _Run:
         )
         stage.publish(output, OUTPUT)
 
-    def by_hand(self, folder, start, end):
-        epochs = range(start, self.parameters.recipe.epochs if end is None else end)
-        labels = self.made(folder, epochs)
+    def by_hand(self):
+        run, epochs = self.run, self.run.epochs
+        labels = self.made(run.store, epochs, 1 if run.published is None else 2)
         if labels is None:
-            print("{}: epochs {} to {} are there, others are missing".format(folder, start, epochs.stop - 1))
-        elif self.parameters.published_layout:
-            to_published(labels, folder.rstrip("/") + "_published")
+            print(
+                "{}: epochs {} to {} are there, others are missing".format(
+                    run.store, epochs.start, epochs.stop - 1
+                )
+            )
+        elif run.published is not None:
+            to_published(labels, run.published)
 
     def made(self, folder, epochs: Optional[range], layouts=1):
-        recipe, stage = self.parameters.recipe, self.stage
-        classes = self.shape.classes if recipe.top_k is None else 2 * recipe.top_k
+        shape, parameters, stage = self.run.shape, self.run.parameters, self.stage
+        recipe = parameters.recipe
+        classes = shape.classes if recipe.top_k is None else 2 * recipe.top_k
         bytes_each = classes * (2 if recipe.half else 4) + 32
         asked = recipe.epochs if epochs is None else len(epochs)
         stage.need_disk(layouts * asked * len(self.images) * bytes_each, "labels", folder)
         stage.need_shared_memory(recipe.shared_memory(), "batches of pictures")
-        teacher = load_weights(build(self.shape, recipe.seed, recipe.size), self.parameters.teacher)
+        teacher = load_weights(build(shape, recipe.seed, recipe.size), parameters.teacher)
         return relabel(
             recipe,
             self.images,
             frozen(teacher),
             folder,
-            self.shape.classes,
+            shape.classes,
             self.teacher_digest,
             epochs=epochs,
         )
 
 
-def _item(arguments):
+def _item(run, arguments):
     """Name of a run by hand: two ranges of one label set may run at a time."""
-    name = os.path.basename(os.path.abspath(arguments.output))
+    if run.store is None:
+        return ""
+    name = os.path.basename(os.path.abspath(run.store))
     return "{}.{}-{}".format(name, arguments.epoch_start, arguments.epoch_end or "end")
 
 

@@ -95,3 +95,79 @@ def test_refusals(size, here):
     (size / "params.yaml").write_text(PARAMETERS)
     with pytest.raises(Refusal, match="teacher.pth: missing"):
         here()
+
+
+PUBLISHED = (
+    "-a resnet18 -b 16 -j 1 --epochs 2 --input-size 16 --min-scale-crops 0.08 --max-scale-crops 1 --use-fp16 "
+    "--fkd-path made/FKD_cutmix_fp16/ --mode fkd_save --mix-type cutmix --data data/fkd/synthetic"
+)
+
+
+def test_a_published_command_line_makes_the_labels_of_the_same_values(size, here, capsys):
+    here("--output", "labels")
+    here(*PUBLISHED.split() + "--gpu 0 --world-size 2 --multiprocessing-distributed --epoch-end 1".split())
+    printed = capsys.readouterr()
+    assert "FKD_cutmix_fp16_store: epochs 0 to 0 are there, others are missing" in printed.out
+    warned = [line.split(": ")[2] for line in printed.err.splitlines() if "accepted and ignored" in line]
+    assert warned == ["--gpu 0", "--world-size 2", "--multiprocessing-distributed"]
+    here(*PUBLISHED.split())
+    assert contents(size / "made" / "FKD_cutmix_fp16_store") == contents(size / "labels")
+    published = open_labels(size / "made" / "FKD_cutmix_fp16")
+    expected = open_labels(size / "labels_published")
+    assert (published.epochs, published.batches, published.mix) == (2, 3, "cutmix")
+    for epoch in range(2):
+        for number in range(3):
+            found, wanted = (each.load(epoch, number) for each in (published, expected))
+            for one, other in ((found, wanted), (found.mix, wanted.mix)):
+                for name, value in other._asdict().items():
+                    if torch.is_tensor(value):
+                        assert torch.equal(getattr(one, name), value), name
+            assert (found.mix.share, found.mix.box) == (wanted.mix.share, wanted.mix.box)
+    record = size / "fingerprints" / "fkd" / "relabel_by_hand" / "FKD_cutmix_fp16_store.0-end.json"
+    assert json.loads(record.read_text())["published_flags"]["mix"] == "cutmix"
+    assert not (size / "metrics").exists()  # the pipeline's metrics stay those of its own run
+
+
+def test_published_flags_that_are_not_typed_have_their_published_defaults(size, here):
+    text = PARAMETERS.replace("published_layout: true", "published_layout: false")
+    (size / "params.yaml").write_text(text.replace("size: 16", "size: 16, top_k: 2, temperature: 4"))
+    here(*"--data data/fkd/synthetic --epochs 1 --input-size 16 -j 0".split())
+    labels = open_labels(size / "FKD_soft_label")
+    assert (labels.batch, labels.batches, labels.mix, labels.dtype) == (4, 10, "none", "float32")
+    assert open_labels(size / "FKD_soft_label_store").top_k is None
+
+
+def test_another_teacher_comes_with_its_weights(size, here):
+    teacher = build(NetworkShape("resnet34", 5, True), 1)
+    torch.save(teacher.state_dict(), str(size / "resnet34.pth"))
+    flags = "-a resnet34 --data data/fkd/synthetic -b 16 -j 0 --epochs 1 --input-size 8 --fkd-path FKD"
+    with pytest.raises(Refusal, match="--arch resnet34: .* with --arch-path"):
+        here(*flags.split())
+    here(*flags.split() + ["--arch-path", "resnet34.pth"])
+    assert open_labels(size / "FKD").classes == 5
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        ("-b 16", "--data: missing: name the folder"),
+        (PUBLISHED + " --output elsewhere", "--output: published flags name their folder with --fkd-path"),
+        (PUBLISHED + " --mode fkd_load", "--mode fkd_load: fkd_save alone"),
+        (PUBLISHED + " --fkd-path data/fkd", "--fkd-path data/fkd: holds files .* data/fkd_store: remove it"),
+        (PUBLISHED + " --epochs 0", "flags.epochs: expected 1"),
+        (PUBLISHED + " --min-scale-crops 0", "min_scale and max_scale: expected"),
+        (PUBLISHED + " --arch-path none.pth", "none.pth: missing"),
+        (PUBLISHED + " --data nowhere", "nowhere: missing"),
+    ],
+)
+def test_published_flags_that_do_not_fit_are_refused(size, here, arguments, message):
+    before = sorted(os.listdir(str(size)))
+    with pytest.raises(Refusal, match=message):
+        here(*arguments.split())
+    assert [name for name in sorted(os.listdir(str(size))) if name != ".work"] == before
+
+
+def test_labels_of_other_values_are_not_mixed_in(size, here):
+    here(*PUBLISHED.split() + ["--epoch-end", "1"])
+    with pytest.raises(Refusal, match="made/FKD_cutmix_fp16_store"):
+        here(*PUBLISHED.split() + ["--seed", "1"])
