@@ -19,7 +19,7 @@ unexport PYTHONPATH
 .PHONY: help setup mini test lint bench report clean locks locks-check dependencies legacy-test images gpu-check
 
 help:
-	@echo "make mini    run both tracks of ISC 2021 end to end at mini size, verify the claims, write the report"
+	@echo "make mini    run every system end to end at mini size, verify the claims, write the report"
 	@echo "make test    run the CPU test suite"
 	@echo "make lint    check style, the pipeline's dependencies and the Dockerfiles"
 	@echo "make bench   measure speed and memory into benchmarks/results.json"

@@ -16,6 +16,7 @@ from encore.runtime.refusal import Refusal
 MACHINE_KEYS = frozenset(
     {
         "seed",
+        "subset_seed",
         "workers",
         "processes",
         "classes_per_shard",
