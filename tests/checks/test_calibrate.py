@@ -64,12 +64,27 @@ def test_expected_tolerance_and_reason_come_from_the_runs(open_project):
     assert (by_hand.expected, by_hand.tolerance.low) == (0.5, 0.3)
 
 
-def test_the_level_is_shared_by_all_interval_claims_of_all_files(open_project):
-    open_project.write_yaml(
-        "claims/other.yaml", [claim_row(id="b", system="other"), claim_row(id="c", system="other")]
-    )
-    collect(open_project.claims, "toy", make_runs(open_project, [0.5, 0.6, 0.7]))
+def test_the_level_is_shared_by_the_interval_claims_of_all_files_that_gate(open_project):
+    others = [claim_row(id="b", system="other"), claim_row(id="c", system="other", trivial={"value": 0.3})]
+    open_project.write_yaml("claims/other.yaml", others)  # not calibrated yet: both may gate
+    collect(open_project.claims, "toy", make_runs(open_project, [0.50, 0.52, 0.48, 0.51, 0.49]))
     assert calibrate(open_project.claims, "toy")[0].seeds.level == pytest.approx(1 - 0.01 / 3)
+    # of "c", which reaches the trivial value
+    seeds = {"c": {"value": {"0": 0.3, "1": 0.4, "2": 0.5}, "trivial": {"0": 0.3}}}
+    open_project.write("claims/seeds/other.json", json.dumps(seeds))
+    assert calibrate(open_project.claims, "toy")[0].seeds.level == pytest.approx(1 - 0.01 / 2)
+
+
+def test_a_claim_that_gates_only_with_fewer_shares_has_its_own(open_project):
+    scores, claims = [0.50, 0.52, 0.48, 0.51, 0.49], open_project.claims
+    collect(claims, "toy", make_runs(open_project, scores))
+    # half widths of these scores: 0.0797 at 1 - 0.01 (see above), 0.0969 at 1 - 0.01 / 2: above 0.41 with one
+    # share only, but then both claims gate
+    near = {"value": {str(seed): score for seed, score in enumerate(scores)}, "trivial": {"0": 0.41}}
+    open_project.write_yaml("claims/other.yaml", [claim_row(id="b", system="other", trivial={"value": 0.41})])
+    open_project.write("claims/seeds/other.json", json.dumps({"b": near}))
+    assert calibrate(claims, "toy")[0].seeds.level == pytest.approx(1 - 0.01 / 2)
+    assert not calibrate(claims, "other")[0].gating
 
 
 def test_a_claim_that_training_does_not_lift_out_of_the_trivial_is_informative(open_project):

@@ -197,6 +197,6 @@ def test_the_published_size_describes_the_published_data():
         "foreign_images": (10_001, None, None),
         "face_images": (1_000_000, "T000000.jpg", "T999999.jpg"),
         "pair_queries": (50_000, "Q00000.jpg", "Q49999.jpg"),
-        "labelled_training": (1_281_167, None, None),
-        "labelled_validation": (50_000, None, None),
+        "labelled_training": (1_281_167, "n01440764/n01440764_10026.JPEG", None),
+        "labelled_validation": (50_000, "n01440764/ILSVRC2012_val_00000293.JPEG", None),
     }

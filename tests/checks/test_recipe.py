@@ -14,6 +14,13 @@ def test_machine_keys_are_no_part_of_a_recipe_but_the_held_out_seed_is():
     assert flatten(values) == {"train.rate": 3, "queries.held_out.seed": 5}
 
 
+def test_the_accumulation_of_students_is_the_cards_and_that_of_others_is_not():
+    values = {"recipe": {"accumulation": 4, "rate": 1}, "accumulation_of": {"resnet50": 8}}
+    for parameters in ({"fkd": {"train": values}}, {"fkd.train": values}):
+        assert flatten(parameters) == {"fkd.train.recipe.rate": 1}
+    assert "fkd.train_kd.a.recipe.accumulation" in flatten({"fkd": {"train_kd": {"a": values}}})
+
+
 def test_changed_added_and_missing_keys_are_altered():
     assert altered_keys(
         {"a": 1, "b": {"c": [1, 2]}, "new": None}, {"a": 2, "b": {"c": [1, 2]}, "old": 0}
