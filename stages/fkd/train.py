@@ -34,6 +34,8 @@ class TrainParameters:
     """Folder (or `file.tar#prefix`) of validation pictures, one folder a class."""
     images: str = "data/fkd/synthetic"
     labels: str = "data/fkd/labels/store"
+    accumulation_of: dict = field(default_factory=dict)
+    """Student -> chunks a batch in place of the recipe's, for those that the card does not hold otherwise."""
     recipe: StudentRecipe = field(default_factory=StudentRecipe)
 
 
@@ -60,6 +62,9 @@ def pipeline_run(arguments, chosen):
             "flags describe a run beside the pipeline: name its folder with --output-dir, or change "
             "fkd.train in {}".format(arguments.params)
         )
+    recipe = parameters.recipe
+    if arguments.student in parameters.accumulation_of:
+        recipe = dataclasses.replace(recipe, accumulation=parameters.accumulation_of[arguments.student])
     if "model" in chosen:
         shape = NetworkShape(chosen["model"], shape.classes)
     parameters = dataclasses.replace(
@@ -67,7 +72,7 @@ def pipeline_run(arguments, chosen):
         validation=chosen.get("val_dir", parameters.validation),
         images=chosen.get("train_dir", parameters.images),
         labels=chosen.get("fkd_path", parameters.labels),
-        recipe=with_flags(parameters.recipe, chosen),
+        recipe=with_flags(recipe, chosen),
     )
     output = chosen.get("output_dir", "models/fkd/students/" + arguments.student)
     return StudentRun(arguments.student, shape, parameters, output, by_hand, chosen.get("wandb_api_key"))
@@ -91,7 +96,9 @@ def published_run(chosen):
         deviation=labels.deviation or recipe.deviation,
     )
     shape = NetworkShape(chosen.get("model", "resnet18"), labels.classes)
-    parameters = TrainParameters(chosen["val_dir"], chosen["train_dir"], chosen["fkd_path"], recipe)
+    parameters = TrainParameters(
+        chosen["val_dir"], chosen["train_dir"], chosen["fkd_path"], recipe=recipe
+    )
     output = chosen.get("output_dir", PUBLISHED_OUTPUT)
     return StudentRun(shape.name, shape, parameters, output, True, chosen.get("wandb_api_key"))
 

@@ -116,6 +116,13 @@ def test_linked_data_is_mounted_where_it_lies(project):
     assert mounted(project.started()) == [str(project.root), str(data)]
 
 
+def test_linked_data_in_a_folder_of_raw_is_mounted_where_it_lies(project):
+    data = project.elsewhere("imagenet")
+    (project.root / "raw" / "imagenet").mkdir(parents=True)
+    (project.root / "raw" / "imagenet" / "train").symlink_to(data)
+    assert mounted(project.started()) == [str(project.root), str(data)]
+
+
 def test_a_linked_raw_folder_is_mounted_with_what_it_links(project):
     raw, data = project.elsewhere("all"), project.elsewhere("data")
     (raw / "train").symlink_to(str(data))

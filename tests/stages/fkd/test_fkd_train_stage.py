@@ -127,6 +127,16 @@ def test_the_stage_writes_student_metrics_and_curves_and_wandb_stays_out(size):
     assert done.stdout.count("TRAIN Iter") == 2
 
 
+def test_a_student_has_its_own_accumulation_where_the_parameters_say_so(size):
+    own = PARAMETERS.replace("    recipe:", "    accumulation_of: {small: 4, other: 8}\n    recipe:")
+    for text, expected in ((own, 4), (own.replace("small: 4, ", ""), 2)):
+        (size / "params.yaml").write_text(text)
+        done = train(size, "small")
+        assert done.returncode == 0, done.stderr
+        record = json.loads((size / "fingerprints" / "fkd" / "train" / "small.json").read_text())
+        assert record["parameters"]["recipe"]["accumulation"] == expected
+
+
 def test_the_published_command_trains_with_the_published_defaults(size):
     output = "save/rn18_[4K]_T20/"
     known = {"size": 16, "mean": (0.3, 0.3, 0.3), "deviation": (0.4, 0.4, 0.4)}  # else those of ImageNet

@@ -50,9 +50,9 @@ class DistilledBatches:
 
     images: ClassFolders. labels: what `labels.open_labels` returns. size: side of the crops in pixels.
     seed: of the sampler (default: the labels', else the published 42). mean, deviation: of the channels
-    (default: the labels', else ImageNet's). epochs: how many of the labels'
-    epochs the run takes (default: all); processes make no batch beyond them. Call `labels.check` first: here
-    only what a single batch shows is refused.
+    (default: the labels', else ImageNet's). epochs: how many of the labels' epochs the run takes (default:
+    all); processes make no batch beyond them. Call `labels.check` first: here only what a single batch shows
+    is refused.
     """
 
     def __init__(self, images, labels, size, seed=None, mean=None, deviation=None, epochs=None):

@@ -141,14 +141,19 @@ class Relabelling:
     def __init__(self, recipe, images, teacher, device):
         self.recipe, self.device = recipe, torch.device(device)
         self.teacher = teacher.to(self.device).eval()
-        self.order = BatchOrder(len(images), recipe.batch, recipe.sampler_seed)
+        self.count = len(images)
+        self.order = self._new_order()
         self._drawn = _DrawnBatches(images, recipe)
+
+    def _new_order(self):
+        return BatchOrder(self.count, self.recipe.batch, self.recipe.sampler_seed)
 
     def batches(self, epochs, start_method=None):
         """Iterate over (epoch, iterator over its LabelBatches) for `epochs`, ascending numbers; each iterator
         is to be used up before the next one is asked for."""
         for first, end in _runs(epochs):
-            keys = BatchKeys(self.order, first, 0, end)
+            # an order of its own: the loader is ahead, and each order draws its epochs one after the other
+            keys = BatchKeys(self._new_order(), first, 0, end)
             flow = BatchFlow(self._drawn, keys, None, self.recipe.workers, start_method)
             for epoch in range(first, end):
                 yield epoch, (self._labelled(flow.next(), epoch, n) for n in range(self.order.batches))
