@@ -1,11 +1,13 @@
 """bin/mini, which runs the mini pipeline with its stages two at a time."""
 
 import os
+import shutil
 
 import pytest
 
 from tests.bin.scripts import copy_of, run, script
 
+pytestmark = pytest.mark.skipif(shutil.which("make") is None, reason="needs make, as `make mini` does")
 NEEDED = {
     "inputs": [],
     "generate": ["inputs"],

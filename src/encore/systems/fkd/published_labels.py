@@ -10,8 +10,10 @@ and the published trainer read.
 from __future__ import annotations
 
 import os
+import pickletools
 import re
 import struct
+from typing import NamedTuple
 
 import torch
 
@@ -31,7 +33,11 @@ DIRECTORY_BYTES = 4096
 END = struct.Struct("<4s4H2LH")
 """The last record of a zip file: mark, 2 disk numbers, 2 counts, directory's bytes, its place, comment."""
 ENTRY = struct.Struct("<4s6H3L5H2L")
-"""The fixed part of a directory entry: number 9 is the file's bytes, 10 to 12 the lengths of what follows."""
+"""The fixed part of a directory entry: number 9 is the file's bytes, 10 to 12 the lengths of what follows,
+16 the place of the file's own head."""
+HEAD_BYTES, HEAD_LENGTHS = 30, struct.Struct("<2H")
+"""A file's own head in a zip file ends with the lengths of its name and of its extra field, which follow."""
+WHOLE_NUMBERS = ("BININT", "BININT1", "BININT2", "LONG1")
 
 
 def batch_path(folder, epoch, number):
@@ -91,17 +97,18 @@ class PublishedLabels(Labels):
         return batch
 
     def check_files(self, epochs):
+        usual = outline(batch_path(self.folder, 0, 0))  # which opening has read
         for epoch in range(epochs):
             for number in range(self.batches):
-                self._check_file(epoch, number)
+                self._check_file(epoch, number, usual)
 
-    def _check_file(self, epoch, number):
-        """By the sizes in the file's directory; a file that has not the usual ones is loaded and judged."""
+    def _check_file(self, epoch, number, usual):
+        """By sizes and steps of its Outline; a file that has not the usual ones is loaded and judged."""
         rows = self.description.rows(number)
         sizes = [16 * rows, rows, 8 * rows, rows * self.classes * (2 if self.dtype == "float16" else 4)]
         if self.mix == "none":
             del sizes[2]
-        if tensor_sizes(batch_path(self.folder, epoch, number)) != sizes:
+        if usual is None or outline(batch_path(self.folder, epoch, number)) != Outline(sizes, usual.steps):
             self.load(epoch, number)
 
 
@@ -122,31 +129,59 @@ def write_batch(folder, epoch, number, batch):
         torch.save(content, file)
 
 
-def tensor_sizes(path):
-    """Bytes of each tensor in the torch file `path`, in order, or None where it is not a whole one.
+class Outline(NamedTuple):
+    """What a torch file's directory and its pickle say of it; neither a tensor nor code is loaded."""
 
-    Reads its last bytes only, and no pickle.
-    """
+    sizes: list
+    """Bytes of each tensor, in order."""
+    steps: list
+    """(operation, global or None) of the pickle, whatever its numbers and strings are; two label files with
+    equal steps hold the same kinds of entries, and ask for the same globals."""
+
+
+def outline(path):
+    """The Outline of the torch file at `path`, or None where it has not the usual form."""
     try:
         with open(path, "rb") as file:
             size = file.seek(0, os.SEEK_END)
             start = max(0, size - DIRECTORY_BYTES)
             file.seek(start)
             tail = file.read()
-        end = END.unpack(tail[-END.size :])
-        if end[0] != b"PK\x05\x06" or end[6] < start:
-            return None
-        sizes, at = {}, end[6] - start
-        for _ in range(end[4]):
-            entry = ENTRY.unpack_from(tail, at)
-            at += ENTRY.size
-            name = tail[at : at + entry[10]].decode("utf-8").split("/", 1)[-1]
-            if name.startswith("data/"):
-                sizes[int(name[len("data/") :])] = entry[9]
-            at += sum(entry[10:13])
+            end = END.unpack(tail[-END.size :])
+            if end[0] != b"PK\x05\x06" or end[6] < start:
+                return None
+            sizes, at, steps = {}, end[6] - start, None
+            for _ in range(end[4]):
+                entry = ENTRY.unpack_from(tail, at)
+                at += ENTRY.size
+                name = tail[at : at + entry[10]].decode("utf-8").split("/", 1)[-1]
+                if name.startswith("data/"):
+                    sizes[int(name[len("data/") :])] = entry[9]
+                elif name == "data.pkl":
+                    steps = _steps(_stored(file, entry[16], entry[9]))
+                at += sum(entry[10:13])
     except (OSError, ValueError, struct.error):
         return None
-    return [sizes[number] for number in sorted(sizes)]
+    return None if steps is None else Outline([sizes[number] for number in sorted(sizes)], steps)
+
+
+def _stored(file, place, size):
+    """The bytes of an uncompressed entry of a zip file whose own head is at `place`."""
+    file.seek(place)
+    lengths = HEAD_LENGTHS.unpack_from(file.read(HEAD_BYTES), HEAD_BYTES - HEAD_LENGTHS.size)
+    file.seek(sum(lengths), os.SEEK_CUR)
+    return file.read(size)
+
+
+def _steps(pickled):
+    """The steps of an Outline; None for a pickle that names its globals by strings."""
+    steps = []
+    for operation, argument, _ in pickletools.genops(pickled):
+        if operation.name == "STACK_GLOBAL":
+            return None
+        whole = operation.name in WHOLE_NUMBERS
+        steps.append(("INT" if whole else operation.name, argument if operation.name == "GLOBAL" else None))
+    return steps
 
 
 def _batches(folder):

@@ -19,7 +19,7 @@ from label_sets import (
 from encore.data.class_folders import ClassFolders
 from encore.runtime.refusal import Refusal
 from encore.systems.fkd.labels import open_labels
-from encore.systems.fkd.published_labels import PublishedLabels, batch_path, tensor_sizes, write_batch
+from encore.systems.fkd.published_labels import PublishedLabels, batch_path, outline, write_batch
 
 
 class Runs:
@@ -69,7 +69,7 @@ def test_written_files_have_the_golden_layout(tmp_path, name):
         dtypes = [str(entry.dtype) if torch.is_tensor(entry) else None for entry in content]
         assert dtypes == types[epoch, number][1]
         assert content[4] is None or [type(edge) for edge in content[4]] == [int] * 4
-        assert tensor_sizes(path) == tensor_sizes(batch_path(golden_labels(name), epoch, number))
+        assert outline(path).sizes == outline(batch_path(golden_labels(name), epoch, number)).sizes
     again = open_labels(str(tmp_path))
     assert again.description == labels.description
     assert all(same(again.load(*place), labels.load(*place), indices=False) for place in types)
@@ -91,7 +91,7 @@ def test_a_view_is_written_without_what_it_is_a_view_of(tmp_path):
     batch = drawn_batch(description, 0, 0)
     large = torch.zeros(1000, description.classes, dtype=torch.float16)
     write_batch(tmp_path, 0, 0, batch._replace(logits=large[:16]))
-    assert tensor_sizes(batch_path(tmp_path, 0, 0)) == [256, 16, 128, 160]
+    assert outline(batch_path(tmp_path, 0, 0)).sizes == [256, 16, 128, 160]
 
 
 def test_slashes_glob_characters_and_stray_entries_do_not_matter(tmp_path):
@@ -224,6 +224,19 @@ def unmix(path, batch):
     write_as_published(folder, 1, 1, batch._replace(mix=batch.mix._replace(order=None, share=None, box=None)))
 
 
+def unbox(path, batch):
+    torch.save(parts(batch)[:4] + [None] + parts(batch)[5:], path)  # the same sizes
+
+
+class Prints:
+    def __reduce__(self):
+        return print, ()
+
+
+def unname(path, batch):
+    torch.save(parts(batch)[:3] + [Prints()] + parts(batch)[4:], path)  # the same sizes
+
+
 @pytest.mark.parametrize(
     "damage, message",
     [
@@ -234,6 +247,8 @@ def unmix(path, batch):
         (shorten, r"expected coords \(16, 4\)"),
         (widen, r"expected logits \(16, 7\) float16, found \(16, 7\) float32"),
         (unmix, "expected labels of cutmix as the others of this set, found none"),
+        (unbox, "expected labels of cutmix as the others of this set, found mixup"),
+        (unname, r"asks to run (builtins\.)?print"),
     ],
 )
 def test_a_damaged_file_is_refused_by_name_before_the_first_step(tmp_path, damage, message):
@@ -304,10 +319,16 @@ def test_a_malicious_pickle_is_not_executed(tmp_path, form, place):
         else:
             torch.save(bomb, file)
     with pytest.raises(Refusal, match=r"epoch_{}/batch_{}\.tar".format(*place)):
-        labels = open_labels(str(folder))
-        labels.check_files(2)
-        labels.load(*place)
+        open_labels(str(folder)).check_files(2)
     assert not mark.exists()
+
+
+@pytest.mark.parametrize("numpy_share", [False, True])
+@pytest.mark.parametrize("mix", ["cutmix", "mixup", "none"])
+def test_whole_files_are_checked_by_their_outline_alone(tmp_path, monkeypatch, mix, numpy_share):
+    labels = open_labels(write_set(tmp_path, described(mix=mix, epochs=3), numpy_share))
+    monkeypatch.setattr(PublishedLabels, "load", None)
+    labels.check_files(3)
 
 
 @pytest.mark.parametrize("epoch, number", [(0, 0), (0, 1), (0, 2), (0, 3), (1, 0), (1, 2), (1, 4)])
