@@ -35,18 +35,19 @@ def lineage(folder, metric_file):
     if not isinstance(value, dict) or not isinstance(value.get("stages"), dict):
         raise Refusal(f"{path}: expected a mapping with stages")
     stages = _resolved(value["stages"], Path(folder) / "params.yaml")
-    found, waiting = [], _producers(stages, metric_file)
+    visits, waiting = set(), _producers(stages, metric_file)
     if not waiting:
         raise Refusal(
             f"{path}: no stage writes {metric_file}: correct the claim, or add the metric to its stage"
         )
     while waiting:
-        name = waiting.pop()
-        if name not in found:
-            found.append(name)
-            for dependency in stages[name]["deps"]:
+        visit = waiting.pop()
+        if visit not in visits:
+            visits.add(visit)
+            for dependency in stages[visit[0]]["deps"]:
                 waiting.extend(_producers(stages, dependency))
-    sections = {key for name in found for key in stages[name]["params"]}
+    found = {name for name, _ in visits}
+    sections = {_section(key, dict(items)) for name, items in visits for key in stages[name]["params"]}
     written = [path for name in found for path in _written(stages[name]) if path.startswith("fingerprints/")]
     return Lineage(
         tuple(sorted(found)), tuple(sorted(sections)), tuple(sorted(ITEM.sub("*", path) for path in written))
@@ -77,8 +78,33 @@ def _resolved(stages, path):
 
 
 def _producers(stages, wanted):
-    """The stages one of whose outputs is `wanted`, holds it or lies in it."""
-    return [name for name, body in stages.items() if any(_meet(path, wanted) for path in _written(body))]
+    """(name, its items as pairs) of the stages one of whose outputs is `wanted`, holds it or lies in it.
+
+    Items of a matrix are there as far as `wanted` says which.
+    """
+    return [
+        (name, _items(path, wanted))
+        for name, body in stages.items()
+        for path in _written(body)
+        if _meet(path, wanted)
+    ]
+
+
+def _items(pattern, path):
+    """((item, its value), ...) of the parts of `path` that stand for items of `pattern`."""
+    found = {}
+    for one, other in zip(pattern.split("/"), path.split("/"), strict=False):
+        match = re.fullmatch("(.+)".join(map(re.escape, ITEM.split(one))), other)
+        if match and not ITEM.search(other):
+            found.update(zip(ITEM.findall(one), match.groups(), strict=True))
+    return tuple(sorted(found.items()))
+
+
+def _section(key, items):
+    """The section `key` of one item; the section that holds all of them where the item is not known."""
+    for item, value in items.items():
+        key = key.replace(item, value)
+    return ITEM.split(key)[0].rstrip(".")
 
 
 def _meet(one, other):

@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 import yaml
 
+from checks.claims import read_all_claims
 from checks.lineage import lineage
+from checks.recipe import section_of
 from checks.size import PROJECT
 from encore.runtime.refusal import Refusal
 
@@ -45,6 +47,23 @@ def test_every_stage_on_the_way_is_found_through_folders_and_matrix_items(folder
 def test_an_item_s_metric_has_its_stage(folder):
     assert lineage(folder, "metrics/b/train/2.json").stages == ("a_make", "b_train", "inputs")
     assert lineage(folder, "metrics/c/other.json").stages == ("a_make", "c_other", "inputs")
+
+
+def test_an_item_rests_on_its_own_section_and_all_items_on_that_of_all(folder):
+    stages = dict(PIPELINE, b_train=dict(PIPELINE["b_train"], params=["b.sizes.${item.size}", "b.train"]))
+    (folder / "dvc.yaml").write_text(yaml.safe_dump({"stages": stages}))
+    assert lineage(folder, "metrics/b/train/2.json").sections == ("a.make", "b.sizes.2", "b.train")
+    assert lineage(folder, "metrics/b/test.json").sections == ("a.make", "b.sizes", "b.test", "b.train")
+
+
+@pytest.mark.parametrize("size", [PROJECT, PROJECT / "mini"], ids=["published", "mini"])
+def test_every_claims_sections_are_frozen(size):
+    tier, name = ("mini", "mini") if size.name == "mini" else ("paper", "published")
+    frozen = yaml.safe_load((PROJECT / "claims" / f"{name}_params.yaml").read_text())
+    for claim in read_all_claims(PROJECT / "claims"):
+        if claim.tier == tier:
+            sections = lineage(size, claim.metric.file).sections
+            assert [name for name in sections if section_of(frozen, name) is None] == [], claim.id
 
 
 def test_only_fingerprints_of_the_lineage_are_listed(folder):
