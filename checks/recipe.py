@@ -121,11 +121,14 @@ def keys_run_otherwise(fingerprints, frozen):
     altered = set()
     for path in fingerprints:
         record = json.loads(Path(path).read_text(encoding="utf-8"))
-        system = record.get("system")
-        sections = {record.get("stage"): record.get("parameters"), **(record.get("other_parameters") or {})}
+        system, stage, item = record.get("system"), record.get("stage"), record.get("item")
+        sections = {stage: record.get("parameters"), **(record.get("other_parameters") or {})}
         for name, parameters in sections.items():
             section = f"{system}.{name}"
-            ran, stated = flatten(parameters or {}, f"{section}."), section_of(frozen, section)
+            stated = section_of(frozen, section)
+            if name == stage and isinstance(stated, dict) and item in stated:
+                section, stated = f"{section}.{item}", stated[item]
+            ran = flatten(parameters or {}, f"{section}.")
             if ran and isinstance(stated, dict):
                 stated = flatten(stated, f"{section}.")
                 altered |= {f"{key} as run" for key in stated if ran.get(key) != stated[key]}

@@ -64,6 +64,17 @@ def test_values_of_a_second_section_count_too(project):
     ]
 
 
+def test_what_an_item_ran_with_is_compared_with_its_own_section(project):
+    record = project.mini / "fingerprints/toy/train/a.json"
+    values = {"system": "toy", "stage": "train", "item": "a", "parameters": {"rate": 1}}
+    write_json(record, values)
+    assert keys_run_otherwise([record], {"toy": {"train": {"a": {"rate": 1}, "b": {"rate": 2}}}}) == []
+    stated = {"toy": {"train": {"a": {"rate": 2}, "b": {"rate": 1}}}}
+    assert keys_run_otherwise([record], stated) == ["toy.train.a.rate as run"]
+    write_json(record, dict(values, item="small"))  # an item without a section of its own
+    assert keys_run_otherwise([record], {"toy": {"train": {"rate": 2}}}) == ["toy.train.rate as run"]
+
+
 def test_freezing_a_system_without_parameters_is_refused(project, capsys):
     project.write_yaml("mini/params.yaml", {"root": ".."})
     assert _run("recipe", str(project.mini), "--claims", str(project.claims), "--freeze") == 2
