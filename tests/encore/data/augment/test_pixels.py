@@ -44,7 +44,7 @@ def test_shuffling_only_moves_pixels(width, height, factor):
     out = np.array(pixels.shuffle_pixels(image, factor)).astype(int)
     moved = (out[..., 0] + 256 * out[..., 1]).ravel()
     assert sorted(moved) == list(range(width * height))
-    assert np.sum(moved != np.arange(width * height)) <= int(factor * width * height)
+    assert np.sum(moved != np.arange(width * height)) <= int(factor * (width * height))
 
 
 def test_shuffling_leaves_the_source_and_numpys_generator_alone():
