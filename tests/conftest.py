@@ -1,7 +1,15 @@
-"""The project and the tests' own modules on the path, here and in the processes that tests start."""
+"""The project and the tests' own modules on the path, here and in the processes that tests start.
+
+Hypothesis draws the same examples in every run: a failure is there for everybody, or for nobody.
+"""
 
 import os
 import sys
+
+from hypothesis import settings
+
+settings.register_profile("repeatable", derandomize=True)
+settings.load_profile("repeatable")
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 for folder in ("tests", "", "src"):
