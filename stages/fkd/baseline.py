@@ -53,12 +53,15 @@ def main():
         parameters = read_parameters(arguments.params, section, BaselineParameters)
         shape = read_parameters(arguments.params, "%s.%s" % (STUDENTS, parameters.student), NetworkShape)
         stage.recorded["parameters"] = dataclasses.asdict(parameters)
-        shapes = {"shape": dataclasses.asdict(shape)}
+        others = {
+            "baselines.%s" % arguments.which: dataclasses.asdict(parameters),
+            "students.%s" % parameters.student: dataclasses.asdict(shape),
+        }
         teacher_shape = None
         if parameters.recipe.distillation is not None:
             teacher_shape = read_parameters(arguments.params, NETWORK, NetworkShape)
-            shapes["teacher_shape"] = dataclasses.asdict(teacher_shape)
-        stage.recorded["other_parameters"] = shapes
+            others["network"] = dataclasses.asdict(teacher_shape)
+        stage.recorded["other_parameters"] = others
         images = ClassFolders(parameters.images)
         if parameters.images_per_class is not None:
             images = random_per_class(images, parameters.images_per_class, parameters.subset_seed)

@@ -64,7 +64,7 @@ def main():
     with Stage(SYSTEM, "squeeze") as stage:
         parameters = stage.parameters(arguments.params, SqueezeParameters)
         shape = read_parameters(arguments.params, NETWORK, NetworkShape)
-        stage.recorded["other_parameters"] = {"shape": dataclasses.asdict(shape)}
+        stage.recorded["other_parameters"] = {"network": dataclasses.asdict(shape)}
         if (parameters.published is None) == (parameters.images is None):
             raise Refusal(
                 "{}: fkd.squeeze: give exactly one of published and images".format(arguments.params)

@@ -114,7 +114,7 @@ def main():
     item = run_name(run.output) if run.by_hand else run.name
     with Stage(SYSTEM, name, item, seed=run.parameters.recipe.seed) as stage:
         stage.recorded["parameters"] = dataclasses.asdict(run.parameters)
-        stage.recorded["other_parameters"] = {"shape": dataclasses.asdict(run.shape)}
+        stage.recorded["other_parameters"] = {"students.%s" % run.name: dataclasses.asdict(run.shape)}
         stage.recorded["published_flags"] = {
             key: str(value) for key, value in sorted(chosen.items()) if key != "wandb_api_key"
         }

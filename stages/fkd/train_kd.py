@@ -60,8 +60,8 @@ def main():
         teacher_shape = read_parameters(arguments.params, NETWORK, NetworkShape)
         stage.recorded["parameters"] = dataclasses.asdict(parameters)
         stage.recorded["other_parameters"] = {
-            "shape": dataclasses.asdict(shape),
-            "teacher_shape": dataclasses.asdict(teacher_shape),
+            "students.%s" % parameters.student: dataclasses.asdict(shape),
+            "network": dataclasses.asdict(teacher_shape),
         }
         images = ClassFolders(needed(parameters.images))
         if parameters.images_per_class is not None:

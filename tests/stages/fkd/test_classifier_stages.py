@@ -120,7 +120,9 @@ def test_baselines_take_random_or_all_real_pictures(folder, monkeypatch):
     ]
     fingerprint = json.loads((folder / "fingerprints" / "fkd" / "baseline" / "random.json").read_text())
     assert fingerprint["parameters"]["subset_seed"] == 5
-    assert fingerprint["other_parameters"]["shape"]["width"] == 3
+    others = fingerprint["other_parameters"]  # under the names of their sections, where claims look for them
+    assert set(others) == {"baselines.random", "students.small"}
+    assert others["baselines.random"]["images_per_class"] == 2 and others["students.small"]["width"] == 3
 
 
 def test_a_published_teacher_is_validated_and_taken_as_it_is(folder, monkeypatch, capsys):

@@ -135,6 +135,7 @@ def test_a_student_has_its_own_accumulation_where_the_parameters_say_so(size):
         assert done.returncode == 0, done.stderr
         record = json.loads((size / "fingerprints" / "fkd" / "train" / "small.json").read_text())
         assert record["parameters"]["recipe"]["accumulation"] == expected
+        assert list(record["other_parameters"]) == ["students.small"]  # where claims look for it
 
 
 def test_the_published_command_trains_with_the_published_defaults(size):
