@@ -21,6 +21,12 @@ def test_the_accumulation_of_students_is_the_cards_and_that_of_others_is_not():
     assert "fkd.train_kd.a.recipe.accumulation" in flatten({"fkd": {"train_kd": {"a": values}}})
 
 
+def test_keys_of_the_machine_and_of_records_are_no_part_of_a_recipe():
+    names = ("processes", "workers", "validation_workers", "save_every", "print_every", "keep_bytes")
+    names += ("wandb", "wandb_project", "published_layout", "snapshots", "snapshot_classes", "subset_seed")
+    assert flatten({"recipe": dict.fromkeys(names, 1), "wandb_projects": 2}) == {"wandb_projects": 2}
+
+
 def test_changed_added_and_missing_keys_are_altered():
     assert altered_keys(
         {"a": 1, "b": {"c": [1, 2]}, "new": None}, {"a": 2, "b": {"c": [1, 2]}, "old": 0}
