@@ -179,8 +179,8 @@ def _steps(pickled):
     for operation, argument, _ in pickletools.genops(pickled):
         if operation.name == "STACK_GLOBAL":
             return None
-        whole = operation.name in WHOLE_NUMBERS
-        steps.append(("INT" if whole else operation.name, argument if operation.name == "GLOBAL" else None))
+        name = "INT" if operation.name in WHOLE_NUMBERS else operation.name
+        steps.append((name, argument if name in ("GLOBAL", "INST") else None))
     return steps
 
 

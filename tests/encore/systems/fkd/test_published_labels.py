@@ -19,7 +19,7 @@ from label_sets import (
 from encore.data.class_folders import ClassFolders
 from encore.runtime.refusal import Refusal
 from encore.systems.fkd.labels import open_labels
-from encore.systems.fkd.published_labels import PublishedLabels, batch_path, outline, write_batch
+from encore.systems.fkd.published_labels import PublishedLabels, _steps, batch_path, outline, write_batch
 
 
 class Runs:
@@ -92,6 +92,14 @@ def test_a_view_is_written_without_what_it_is_a_view_of(tmp_path):
     large = torch.zeros(1000, description.classes, dtype=torch.float16)
     write_batch(tmp_path, 0, 0, batch._replace(logits=large[:16]))
     assert outline(batch_path(tmp_path, 0, 0)).sizes == [256, 16, 128, 160]
+
+
+def test_an_outline_keeps_globals_in_the_oldest_form_too():
+    for one, other in (
+        (b"(icollections\nOrderedDict\n.", b"(ios\nabort\n."),
+        (b"ccollections\nOrderedDict\n.", b"cos\nabort\n."),
+    ):
+        assert _steps(one) != _steps(other) and _steps(one) == _steps(one)
 
 
 def test_slashes_glob_characters_and_stray_entries_do_not_matter(tmp_path):
