@@ -11,6 +11,7 @@ from golden_files import FOLDER, golden
 from encore.data.class_folders import ClassFolders
 from encore.runtime.parameters import from_mapping
 from encore.runtime.refusal import Refusal
+from encore.systems.fkd.batch_order import BatchOrder
 from encore.systems.fkd.distilled_batches import DistilledBatches
 from encore.systems.fkd.label_conversion import to_published
 from encore.systems.fkd.labels import open_labels
@@ -78,6 +79,16 @@ def test_training_sees_what_the_teacher_saw(tmp_path, mix, half, layout):
 def test_number_of_processes_does_not_matter(tmp_path, whole, workers):
     run(tmp_path / "labels", dataclasses.replace(RECIPE, workers=workers))
     assert contents(tmp_path / "labels") == whole
+
+
+def test_each_order_draws_its_epochs_one_after_the_other(tmp_path, monkeypatch):
+    drawn, draw = [], BatchOrder._draw
+    monkeypatch.setattr(
+        BatchOrder, "_draw", lambda order, number: drawn.append(number) or draw(order, number)
+    )
+    run(tmp_path / "labels", dataclasses.replace(RECIPE, workers=1, epochs=4))
+    # the loader's, ahead, and that of the labels: a shared one would go back and draw epochs again
+    assert sorted(drawn) == sorted(2 * [0, 2, 4, 6])
 
 
 def test_ranges_of_epochs_add_up(tmp_path, whole):
