@@ -61,7 +61,8 @@ def systems_behind(folder, metric_files):
 
 
 def _resolved(stages, path):
-    """The stages with `${a.b}` replaced by its value in params.yaml; items of a matrix stay as they are."""
+    """The stages with `${a.b}` replaced by its value in params.yaml, one for each key of a foreach; items of
+    a matrix stay as they are."""
     values = read_yaml(path, "no such file: dvc.yaml takes values from it")
 
     def value(match):
@@ -70,11 +71,31 @@ def _resolved(stages, path):
 
     return {
         name: {
-            kind: [VALUE.sub(value, entry) for entry in _paths(body.get(kind, []))]
+            kind: [VALUE.sub(value, _of_key(entry, *item)) for entry in _paths(body.get(kind, []))]
             for kind in ("deps", "params", "outs", "metrics", "plots")
         }
-        for name, body in ((name, stage.get("do", stage)) for name, stage in stages.items())
+        for name, body, item in _each(stages, values)
     }
+
+
+def _each(stages, values):
+    """(name, body, (key, its values) or ()) of every stage, and of every key of one with `foreach: ${a.b}`,
+    whose value is a mapping."""
+    for name, stage in stages.items():
+        if "foreach" not in stage:
+            yield name, stage, ()
+            continue
+        items = section_of(values, VALUE.fullmatch(stage["foreach"]).group(1))
+        for key, item in items.items():
+            yield f"{name}@{key}", stage["do"], (key, item)
+
+
+def _of_key(entry, key=None, item=None):
+    """An entry of a stage for one key of its foreach: `${key}` and `${item.x}` replaced."""
+    if item is None:
+        return entry
+    entry = entry.replace("${key}", str(key))
+    return ITEM.sub(lambda match: str(section_of({"item": item}, match.group()[2:-1])), entry)
 
 
 def _producers(stages, wanted):

@@ -56,6 +56,24 @@ def test_an_item_rests_on_its_own_section_and_all_items_on_that_of_all(folder):
     assert lineage(folder, "metrics/b/test.json").sections == ("a.make", "b.sizes", "b.test", "b.train")
 
 
+def test_a_key_of_a_foreach_rests_on_the_keys_before_it(folder):
+    grown = {
+        "foreach": "${b.grown}",
+        "do": {
+            "deps": ["models/${item.from}"],
+            "params": ["b.grown.${key}"],
+            "outs": ["models/${key}", {"fingerprints/b/grow/${key}.json": {"cache": False}}],
+            "metrics": [{"metrics/b/grow/${key}.json": {"cache": False}}],
+        },
+    }
+    (folder / "dvc.yaml").write_text(yaml.safe_dump({"stages": dict(PIPELINE, b_grow=grown)}))
+    chain = {"one": {"from": "start"}, "two": {"from": "one"}, "three": {"from": "two"}}
+    (folder / "params.yaml").write_text(yaml.safe_dump({"b": {"weights": "other", "grown": chain}}))
+    behind = lineage(folder, "metrics/b/grow/two.json")
+    assert behind.stages == ("b_grow@one", "b_grow@two") and behind.sections == ("b.grown.one", "b.grown.two")
+    assert behind.fingerprints == ("fingerprints/b/grow/one.json", "fingerprints/b/grow/two.json")
+
+
 @pytest.mark.parametrize("size", [PROJECT, PROJECT / "mini"], ids=["published", "mini"])
 def test_every_claims_sections_are_frozen(size):
     tier, name = ("mini", "mini") if size.name == "mini" else ("paper", "published")
