@@ -57,7 +57,7 @@ class Claim:
     `expected` None means not calibrated yet. `better` (higher | lower) names a side on which a value outside
     the tolerance is better; without it both sides deviate. `inputs` are data sets without which the claim is
     blocked. `recipe`: what it was stated for where that is not the size's recipe, dotted key of params.yaml
-    -> number; such a claim informs, since one run has one recipe.
+    -> value; such a claim informs, since one run has one recipe.
     """
 
     id: str
@@ -78,7 +78,7 @@ class Claim:
     trivial: Trivial | None = None
     inputs: tuple[str, ...] = ()
     seeds: Seeds | None = None
-    recipe: dict[str, float] = field(default_factory=dict)
+    recipe: dict[str, object] = field(default_factory=dict)
 
 
 def read_claims(path):

@@ -16,8 +16,8 @@ def read_fields(cls, value, where):
     """An object of dataclass `cls` from the mapping `value`; `where` is the file and key path shown in a
     refusal.
 
-    Understands text, truth values, whole and finite numbers, `X | None`, tuples of one kind, mappings from
-    text and nested dataclasses. Unknown keys, missing keys and wrong types raise Refusal.
+    Understands text, truth values, whole and finite numbers, `object` (any value but a mapping), `X | None`,
+    tuples of one kind, mappings from text and nested dataclasses. Unknown keys, missing keys and wrong types raise Refusal.
     """
     if not isinstance(value, dict):
         raise Refusal(f"{where}: expected a mapping, found {_shown(value)}")
@@ -58,6 +58,10 @@ def _read(kind, value, where):
 
 
 def _read_plain(kind, value, where):
+    if kind is object:
+        if isinstance(value, dict):
+            raise Refusal(f"{where}: expected a value, found a mapping: write its keys with dots")
+        return value
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
         value = float(value)
     if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
