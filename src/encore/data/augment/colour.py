@@ -61,6 +61,15 @@ def adjust_saturation(image, factor):
     return ImageEnhance.Color(image).enhance(factor)
 
 
+def jitter_in_order(image, brightness, contrast, saturation):
+    """AugLy's color_jitter: Pillow's brightness, contrast and saturation enhancement, one after the other."""
+    if image.mode in ("L", "RGB"):
+        return adjust_saturation(adjust_contrast(adjust_brightness(image, brightness), contrast), saturation)
+    image = ImageEnhance.Brightness(image).enhance(brightness)
+    image = ImageEnhance.Contrast(image).enhance(contrast)
+    return ImageEnhance.Color(image).enhance(saturation)
+
+
 def adjust_hue(image, factor):
     """Turn the hue by `factor` (-0.5 to 0.5 of a full turn), in Pillow's 8-bit HSV; grey modes are kept as
     they are.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from PIL import ImageDraw
+from PIL import Image, ImageDraw
 
 from encore.data.augment.resample import resize
 
@@ -35,10 +35,18 @@ def overlay_image(image, overlay, opacity, overlay_size, x_pos, y_pos, version=A
     new_height = max(1, int(height * overlay_size))
     new_width = int(overlay.size[0] * new_height / overlay.size[1])
     # Pillow scales palette pictures with NEAREST whatever the filter, so all published emojis are.
-    rgba = resize(overlay, (new_width, new_height)).convert("RGBA")
-    mask = rgba.getchannel("A").point([int(alpha * opacity) for alpha in range(256)])
-    result = image.convert("RGBA")
-    result.paste(rgba, (int(width * x_pos), int(height * y_pos)), mask)
+    scaled = resize(overlay, (new_width, new_height))
+    place = int(width * x_pos), int(height * y_pos)
+    # On RGB nothing but the colours survives: blending without the alpha channels gives the same ones.
+    rgb = version.restores_mode and image.mode == "RGB"
+    if rgb and scaled.mode == "RGB":
+        mask = Image.new("L", scaled.size, int(255 * opacity))
+    else:
+        rgba = scaled.convert("RGBA")
+        mask = rgba.getchannel("A").point([int(alpha * opacity) for alpha in range(256)])
+        scaled = rgba.convert("RGB") if rgb else rgba
+    result = image.copy() if rgb else image.convert("RGBA")
+    result.paste(scaled, place, mask)
     return _finished(result, image, version)
 
 
@@ -54,15 +62,19 @@ def overlay_text(image, text, font, font_size, opacity, color, x_pos, y_pos, ver
     replaces colour and alpha of the RGBA picture (published: no blending), its alpha is round(opacity x
     255).
     """
-    result = image.convert("RGBA")
+    # On RGB the alpha channel would only be dropped again; the colours are the same without it.
+    rgb = version.restores_mode and image.mode == "RGB"
+    result = image.copy() if rgb else image.convert("RGBA")
     width, height = result.size
     mask, offset = font.glyphs(font.string(text), int(min(width, height) * font_size))
     # Pillow 8.3.2 truncates the position; later ones would render the fraction of a pixel into the glyphs.
     position = (int(x_pos * width + offset[0]), int(y_pos * height + offset[1]))
     pen = ImageDraw.Draw(result).draw
-    pen.draw_bitmap(position, mask, pen.draw_ink((color[0], color[1], color[2], round(opacity * 255))))
+    ink = tuple(color) if rgb else (color[0], color[1], color[2], round(opacity * 255))
+    pen.draw_bitmap(position, mask, pen.draw_ink(ink))
     return _finished(result, image, version)
 
 
 def _finished(result, image, version):
-    return result.convert(image.mode) if version.restores_mode else result
+    restore = version.restores_mode and result.mode != image.mode
+    return result.convert(image.mode) if restore else result

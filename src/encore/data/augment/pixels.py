@@ -31,13 +31,35 @@ def shuffle_pixels(image, factor, seed=SHUFFLE_SEED):
     """
     if factor == 0.0:
         return image
+    count = image.width * image.height
+    return _exchanged(image, *shuffled_positions(count, int(factor * count), seed))
+
+
+def shuffle_pixels_as_seeded(image, factor, seed, generator):
+    """AugLy 0.1.10's shuffle_pixels: the same pixels, another seed at every call, the mode restored.
+
+    generator: a numpy RandomState that stands for numpy's global one; it is seeded and left as AugLy leaves
+    that (published: every call re-seeds numpy's global generator).
+    """
+    generator.seed(seed)
+    if factor == 0.0:
+        return image
+    count = image.width * image.height
+    to = generator.permutation(count)[: int(factor * count)]
+    order = np.arange(len(to))
+    generator.shuffle(order)
+    result = _exchanged(image, to, to[order])
+    return result if result.mode == image.mode else result.convert(image.mode)
+
+
+def _exchanged(image, to, source):
+    """The picture with pixels `source` (positions, row by row) written to the positions `to`."""
     pixels = np.array(image)
     if pixels.dtype != np.uint8:
         pixels = pixels.astype(int)
     count = pixels.shape[0] * pixels.shape[1]
     # One opaque item a pixel: numpy moves those several times faster than rows of channels.
     items = pixels.reshape(count, -1).view("V{}".format(pixels.nbytes // count)).reshape(count)
-    to, source = shuffled_positions(count, int(factor * count), seed)
     items[to] = items[source]
     # The squeeze is AugLy's: it also drops a height or width of one.
     return Image.fromarray(np.squeeze(pixels).astype(np.uint8, copy=False))
@@ -66,6 +88,25 @@ def _permutation(count, seed):
     permutation = generator.permutation(count)
     permutation.setflags(write=False)
     return permutation, generator.get_state()
+
+
+def pad_to_square(image, color):
+    """AugLy's pad_square: pad the shorter side on both ends; an odd difference may leave one pixel."""
+    return pad(image, *square_factors(image.size), color)
+
+
+def square_factors(size):
+    """The (w_factor, h_factor) of `pad` that make a picture of `size` square."""
+    width, height = size
+    if width < height:
+        return (height - width) / (2 * width), 0
+    return 0, (width - height) / (2 * height)
+
+
+def padded_size(size, w_factor, h_factor):
+    """(width, height) of what `pad` returns for a picture of `size`."""
+    width, height = size
+    return width + 2 * int(w_factor * width), height + 2 * int(h_factor * height)
 
 
 def pad(image, w_factor, h_factor, color):

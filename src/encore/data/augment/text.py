@@ -30,6 +30,15 @@ class TextFont:
         count = len(self.characters)
         return "".join([self.characters[index % count] for index in text])
 
+    def extent(self, string, pixels):
+        """(width, height) in pixels of one line of `string`; the height counts from the text's position.
+
+        Pillow 8.3.2's `getsize`, which later ones no longer have.
+        """
+        face = _face(self.path, max(1, pixels), self._engine)
+        left, _, right, bottom = face.getbbox(string)
+        return right - left, bottom
+
     def glyphs(self, string, pixels):
         """The 8-bit mask of `string` at a font size in pixels, and its (x, y) offset from the text's
         position.
