@@ -33,6 +33,11 @@ class HeldOutQueries:
     seed: int = limited(low=0)
     """Held out: queries draw from addresses of their own, so no copy of the training set is met again."""
 
+    def maker(self):
+        """(picture, seed) -> bytes of a query's JPEG, or Rejected; ready to use in this process."""
+        chain = self.chain.make()
+        return lambda picture, seed: augment_once(picture, chain, Draws(seed), self.quality)
+
 
 @dataclasses.dataclass(frozen=True)
 class QueryParameters:
@@ -129,9 +134,9 @@ def _made(folder, parameters, digest, system):
     numbered = [("Q{:05d}".format(number),) + entry for number, entry in enumerate(plan)]
 
     def make_worker():
-        chain = made.chain.make()
+        make = made.maker()
         return lambda unit: [
-            _augmented(sources[kind], chain, made, system, query, kind, i, copy)
+            _augmented(sources[kind], make, made.seed, system, query, kind, i, copy)
             for query, kind, i, copy in unit
         ]
 
@@ -154,13 +159,13 @@ def _made(folder, parameters, digest, system):
     return manifest
 
 
-def _augmented(source, chain, made, system, query, kind, i, copy):
+def _augmented(source, make, seed, system, query, kind, i, copy):
     try:
         picture = decode_image(source.read(i))
     except RejectedImage as error:
         return Rejected(source.names[i], error.reason)
-    draws = Draws(derive_seed(made.seed, system, "queries", kind, source.names[i], copy))
-    return query + ".jpg", augment_once(picture, chain, draws, made.quality), int(query[1:])
+    seed = derive_seed(seed, system, "queries", kind, source.names[i], copy)
+    return query + ".jpg", make(picture, seed), int(query[1:])
 
 
 def _write_truth(folder, pairs):
