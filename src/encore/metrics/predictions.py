@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from encore.metrics.decimal_texts import decimal_texts
-from encore.metrics.pairs import GroundTruth, Predictions
+from encore.metrics.pairs import GroundTruth, Predictions, contained
 from encore.runtime.atomic import replacing
 from encore.runtime.refusal import Refusal
 
@@ -99,6 +99,32 @@ def read_ground_truth(path, ids):
     matched = np.fromiter(map(bool, references), dtype=bool, count=len(references))
     reference = ids.references.encode([text for text in references if text])
     return GroundTruth(labelled[matched], reference, labelled)
+
+
+def read_ground_truth_of(path, query_ids, reference_ids):
+    """The GroundTruth of a CSV with positions in `query_ids` and `reference_ids` (lists of str) as ids.
+
+    Refuses one without any true pair, and a query or reference of it that has no position.
+    """
+    ids = PairIds()
+    ids.queries.encode([name.encode("utf-8") for name in query_ids])
+    ids.references.encode([name.encode("utf-8") for name in reference_ids])
+    truth = read_ground_truth(path, ids)
+    if not len(truth):
+        raise Refusal("{}: expected at least one true pair, found none".format(path))
+    for what, numbers, count, table in (
+        ("query", truth.labelled, len(query_ids), ids.queries),
+        ("reference", truth.reference, len(reference_ids), ids.references),
+    ):
+        without = numbers[~contained(numbers, np.arange(count))]
+        if len(without):
+            raise Refusal(
+                "{}: expected a descriptor of every {}, found none of {} ({} in all): evaluate the pictures "
+                "that the ground truth belongs to".format(
+                    path, what, table.names[without[0]], len(np.unique(without))
+                )
+            )
+    return truth
 
 
 def read_evaluation(predictions_path, ground_truth_path):

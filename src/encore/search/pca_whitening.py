@@ -18,16 +18,17 @@ BLOCK = 1024
 
 
 def train_pca(vectors, dimensions, eigen_power=WHITENING_POWER, names=None):
-    """The PcaMatrix from d to `dimensions` numbers of `vectors` float32 (n, d).
+    """The PcaMatrix from d to `dimensions` numbers of `vectors`: float32 (n, d), or a set of `tiling`, which
+    gives the same bits and of which BLOCK rows (d, where there are fewer) are in memory at a time.
 
     With n < d the axes come from the n x n products of the vectors, as in faiss: n axes then, not d. faiss
     would train on 1,000 d of more vectors than that; here all are used. Refuses fewer vectors than
     `dimensions`, vectors that span fewer, and NaN or infinity by row (and by `names`, where given).
     """
-    vectors = np.asarray(vectors, dtype=np.float32)
+    vectors = vectors if hasattr(vectors, "read") else _Table(vectors)
     count, inputs = vectors.shape
-    _check(vectors, dimensions, names)
-    mean = vectors.mean(axis=0, dtype=np.float64)
+    _check_counts(vectors.shape, dimensions)
+    mean = _mean(vectors, names)
     values, axes = (_from_scatter if count >= inputs else _from_products)(vectors, mean)
     _check_rank(values, dimensions, count, inputs)
     axes *= np.sign(axes[np.arange(len(axes)), np.abs(axes).argmax(axis=1)])[:, None]
@@ -56,11 +57,40 @@ def apply_pca(pca, vectors):
     return vectors.dot(pca.matrix.T) + pca.offset
 
 
+class _Table:
+    """`vectors` (n, d) in memory, read as a set of `tiling` is."""
+
+    def __init__(self, vectors):
+        self._vectors = np.asarray(vectors, dtype=np.float32)
+        self.shape = self._vectors.shape
+
+    def read(self, first, last):
+        return self._vectors[first:last]
+
+
+def _blocks(vectors):
+    """(number of its first row, float32 (b, d)) of every block of a set."""
+    count = vectors.shape[0]
+    for first in range(0, count, BLOCK):
+        yield first, vectors.read(first, min(first + BLOCK, count))
+
+
+def _mean(vectors, names):
+    """float64 (d,) of finite vectors."""
+    total, bad = np.zeros(vectors.shape[1]), []
+    for first, block in _blocks(vectors):
+        with np.errstate(invalid="ignore"):  # row after row, so the same in blocks of any size
+            total = np.concatenate([total[None], block]).sum(axis=0)
+        bad += (first + np.flatnonzero(~np.isfinite(block).all(axis=1))).tolist()
+    _check_finite(bad, names)
+    return total / vectors.shape[0]
+
+
 def _from_scatter(vectors, mean):
     """Eigenvalues (d,) of the scatter matrix, descending, and its eigenvectors (d, d), one a row."""
     scatter = np.zeros((vectors.shape[1],) * 2)
-    for first in range(0, len(vectors), BLOCK):
-        centred = vectors[first : first + BLOCK] - mean
+    for _, block in _blocks(vectors):
+        centred = block - mean
         scatter += centred.T.dot(centred)
     values, axes = np.linalg.eigh(scatter)
     return np.maximum(values[::-1], 0), np.ascontiguousarray(axes.T[::-1])
@@ -71,15 +101,15 @@ def _from_products(vectors, mean):
 
     If P u = lambda u for the products P = X X^T, then X^T u is an eigenvector of X^T X, with the same lambda.
     """
-    centred = vectors - mean
+    centred = vectors.read(0, vectors.shape[0]) - mean
     values, combinations = np.linalg.eigh(centred.dot(centred.T))
     axes = combinations.T[::-1].dot(centred)
     lengths = np.linalg.norm(axes, axis=1)
     return np.maximum(values[::-1], 0), axes / np.where(lengths > 0, lengths, 1)[:, None]
 
 
-def _check(vectors, dimensions, names):
-    count, inputs = vectors.shape
+def _check_counts(shape, dimensions):
+    count, inputs = shape
     if not 1 <= dimensions <= inputs:
         raise Refusal(
             "PCA: expected 1 to {} dimensions, the width of the vectors, found {}".format(inputs, dimensions)
@@ -89,8 +119,11 @@ def _check(vectors, dimensions, names):
             "PCA: expected at least as many training pictures as dimensions ({}), found {}: lower "
             "pca.dimensions or train on more".format(dimensions, count)
         )
-    bad = np.flatnonzero(~np.isfinite(vectors).all(axis=1))
-    if len(bad):
+
+
+def _check_finite(bad, names):
+    """`bad`: numbers of the rows that are not finite."""
+    if bad:
         name = "" if names is None else " ({})".format(names[bad[0]])
         raise Refusal(
             "PCA: expected finite vectors, found NaN or infinity in row {}{} ({} rows in all): check the "

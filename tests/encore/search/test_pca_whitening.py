@@ -4,6 +4,7 @@ import pytest
 from encore.runtime.refusal import Refusal
 from encore.search import pca_whitening
 from encore.search.pca_whitening import apply_pca, train_pca
+from tests.encore.search.cut_set import CutSet
 from tests.golden_files import golden
 
 CASES = {"tall": 24, "wide": 40}  # 64 from 300 vectors; 256 from 120: fewer vectors than entries
@@ -53,9 +54,9 @@ def test_whitened_training_vectors_have_the_unit_scatter_matrix(count):
 
 def test_both_ways_to_the_axes_agree():
     vectors = np.random.RandomState(1).standard_normal((12, 12)).astype(np.float32)
-    mean = vectors.mean(axis=0, dtype=np.float64)
-    values, axes = pca_whitening._from_scatter(vectors, mean)
-    others, other_axes = pca_whitening._from_products(vectors, mean)
+    mean, rows = vectors.mean(axis=0, dtype=np.float64), CutSet(vectors, 5)
+    values, axes = pca_whitening._from_scatter(rows, mean)
+    others, other_axes = pca_whitening._from_products(rows, mean)
     assert np.allclose(values, others, atol=1e-9)
     assert np.abs(np.abs((axes[:11] * other_axes[:11]).sum(axis=1)) - 1).max() < 1e-9
 
@@ -66,6 +67,20 @@ def test_signs_are_fixed_and_blocks_change_nothing(monkeypatch):
     assert (pca.axes.max(axis=1) == np.abs(pca.axes).max(axis=1)).all()
     monkeypatch.setattr(pca_whitening, "BLOCK", 7)
     assert np.allclose(train_pca(vectors, 4).matrix, pca.matrix, rtol=1e-5, atol=1e-7)
+
+
+@pytest.mark.parametrize("count", [2500, 20])
+def test_a_set_gives_the_same_bits_and_is_read_in_blocks(count):
+    vectors = (np.random.RandomState(5).standard_normal((count, 30)) + 0.1).astype(np.float32)
+    rows = CutSet(vectors, 300)
+    pca, of_set = train_pca(vectors, 10), train_pca(rows, 10)
+    for name in ("mean", "eigenvalues", "axes", "matrix", "offset"):
+        assert np.array_equal(getattr(pca, name), getattr(of_set, name)), name
+    assert np.array_equal(pca.mean, vectors.mean(axis=0, dtype=np.float64).astype(np.float32))
+    assert rows.largest_read == min(count, pca_whitening.BLOCK)
+    vectors[[count - 3, count - 1], 4] = np.inf, -np.inf
+    with pytest.raises(Refusal, match=r"NaN or infinity in row {} \(2 rows in all\)".format(count - 3)):
+        train_pca(CutSet(vectors, 300), 10)
 
 
 def test_bad_training_vectors_are_refused():

@@ -13,8 +13,8 @@ import numpy as np
 
 from encore.data.descriptors import Submission
 from encore.metrics.definitions import ISC2021, PLATFORM
-from encore.metrics.pairs import Predictions, contained
-from encore.metrics.predictions import PairIds, read_ground_truth, write_predictions
+from encore.metrics.pairs import Predictions
+from encore.metrics.predictions import read_ground_truth_of, write_predictions
 from encore.metrics.recall_at_rank import ranks_of_true_pairs
 from encore.metrics.reported import reported, write_curve
 from encore.runtime.refusal import Refusal
@@ -118,7 +118,7 @@ def evaluate(submission, ground_truth_path, recipe=PUBLISHED):
     reached: that definition has no number there. Refuses true pairs whose query or reference has no
     descriptor.
     """
-    truth = _truth_by_rows(submission, ground_truth_path)
+    truth = read_ground_truth_of(ground_truth_path, submission.query_ids, submission.reference_ids)
     pairs = search(submission, recipe, ISC2021.search_results(truth))
     predictions = Predictions(pairs.query, pairs.reference, pairs.score)
     official = ISC2021.evaluate(predictions, truth)
@@ -160,26 +160,3 @@ def search(submission, recipe, results, among=None):
     score, reference, query = score.ravel(), reference.ravel(), np.repeat(rows, score.shape[1])
     order = np.lexsort((reference, query, -score))[:results]
     return Pairs(query[order], reference[order], score[order])
-
-
-def _truth_by_rows(submission, path):
-    """The GroundTruth of a CSV with row numbers of `submission` as ids."""
-    ids = PairIds()
-    ids.queries.encode([name.encode("utf-8") for name in submission.query_ids])
-    ids.references.encode([name.encode("utf-8") for name in submission.reference_ids])
-    truth = read_ground_truth(path, ids)
-    if not len(truth):
-        raise Refusal("expected at least one true pair, found none in {}".format(path))
-    for what, numbers, held, table in (
-        ("query", truth.labelled, len(submission.query), ids.queries),
-        ("reference", truth.reference, len(submission.reference), ids.references),
-    ):
-        without = numbers[~contained(numbers, np.arange(held))]
-        if len(without):
-            raise Refusal(
-                "expected a descriptor of every {} of {}, found none of {} ({} in all); test with the data "
-                "set that the ground truth belongs to".format(
-                    what, path, table.names[without[0]], len(np.unique(without))
-                )
-            )
-    return truth

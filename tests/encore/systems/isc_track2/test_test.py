@@ -174,8 +174,8 @@ def test_refusals(submission, tmp_path):
     with pytest.raises(Refusal, match="neighbours"):
         EvaluationRecipe(neighbours=0)
     for query, reference, message in (
-        ("Q1", REFERENCES[0], "every query .* found none of Q1"),
-        (QUERIES[0], "R9", "every reference .* found none of R9"),
+        ("Q1", REFERENCES[0], "truth.csv: .*every query, found none of Q1"),
+        (QUERIES[0], "R9", "truth.csv: .*every reference, found none of R9"),
         (QUERIES[0], "", "at least one true pair"),
     ):
         write_ground_truth(tmp_path / "truth.csv", [query], [reference])

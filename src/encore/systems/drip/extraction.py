@@ -1,0 +1,186 @@
+"""Descriptors of pictures by their sample ids: the clean view, in float32 (spec drip 6.3)."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch.utils.data import DataLoader, Dataset, get_worker_info
+
+from encore.runtime.atomic import replacing
+from encore.runtime.numerics import exact
+from encore.runtime.parameters import limited
+from encore.runtime.progress import progress
+from encore.runtime.refusal import Refusal
+from encore.runtime.shard_map import end_with_parent
+from encore.runtime.shared_memory import loader_bytes
+from encore.search.tiling import first_row_not_finite
+from encore.systems.drip.clean_view import NORMALISATIONS, VIEW_SIZE, clean_view, three_channels
+from encore.systems.drip.view_batches import normalised_pixels
+
+PORTION = 50
+"""Most pictures that a loader process hands over at a time, to spare shared memory."""
+
+
+@dataclass(frozen=True)
+class ExtractionRecipe:
+    """How descriptors are made; the defaults are the published values."""
+
+    batch: int = limited(400, low=1)
+    batches_per_chunk: int = limited(100, low=1)
+    """Batches that are lost at most when a run is killed."""
+    size: int = limited(VIEW_SIZE, low=1)
+    """Side of the view in pixels."""
+    normalisation: str = limited("imagenet", choices=NORMALISATIONS)
+
+    def shared_memory(self, workers):
+        """Bytes of shared memory that views need."""
+        view = 3 * self.size**2
+        return loader_bytes(workers, min(PORTION, self.batch) * view, self.batch * view)
+
+
+class DescriptorChunks:
+    """The descriptors of some pictures in files of `height` rows each: a set of `tiling`.
+
+    `shape`: (pictures, numbers of a descriptor). The folder belongs to one network, recipe and list of ids.
+    """
+
+    def __init__(self, folder, name, shape, height):
+        self.folder, self.name, self.shape, self.height = str(folder), name, shape, height
+
+    @property
+    def ranges(self):
+        """(first row, row after the last one) of each file."""
+        count = self.shape[0]
+        return [(first, min(first + self.height, count)) for first in range(0, count, self.height)]
+
+    def read(self, first, last):
+        """float32 (last - first, d): the rows `first` to `last` - 1."""
+        rows = np.empty((last - first, self.shape[1]), dtype=np.float32)
+        for number in range(first // self.height, -(-last // self.height)):
+            begin = number * self.height
+            part = np.load(self._path(number), mmap_mode="r", allow_pickle=False)
+            start, end = max(first, begin), min(last, begin + len(part))
+            rows[start - first : end - first] = part[start - begin : end - begin]
+        return rows
+
+    def write(self, number, rows):
+        """Write file `number`, whole or not at all."""
+        with replacing(self._path(number)) as file:
+            np.save(file, rows, allow_pickle=False)
+
+    def missing(self):
+        """The numbers of the files that are not there yet."""
+        return [number for number in range(len(self.ranges)) if not os.path.isfile(self._path(number))]
+
+    def _path(self, number):
+        return os.path.join(self.folder, "{}_{}.npy".format(self.name, number))
+
+
+def extract(network, width, pictures, ids, recipe, folder, name, workers=0, device="cpu"):
+    """Make the descriptors of the pictures `ids` (SampleIds) and return them as DescriptorChunks, in order.
+
+    network: a module on `device`, float32 (n, 3, size, size) -> (n, width), put in eval mode here. pictures:
+    SamplePictures, each in its own mode. folder, name: of the chunk files; those that a killed run left are
+    kept. No autocast, no TF32, no view but the clean one, nothing done to the descriptors. The result does
+    not depend on `workers`. Refusal, naming the picture, for one that is missing or cannot be read, and for a
+    descriptor that is not finite.
+    """
+    os.makedirs(str(folder), exist_ok=True)
+    pictures.require(ids)
+    chunks = DescriptorChunks(folder, name, (len(ids), width), recipe.batch * recipe.batches_per_chunk)
+    missing = chunks.missing()
+    batches = [
+        (first, min(first + recipe.batch, end))
+        for begin, end in (chunks.ranges[number] for number in missing)
+        for first in range(begin, end, recipe.batch)
+    ]
+    views = _views(pictures, ids, recipe.size, batches, workers)
+    described = _described(
+        network.eval(), progress(views, len(batches), "batches of " + name), recipe, device
+    )
+    for number in missing:
+        begin, end = chunks.ranges[number]
+        rows = np.concatenate([next(described) for _ in range(begin, end, recipe.batch)])
+        bad = first_row_not_finite(rows)
+        if bad is not None:
+            raise Refusal(
+                "{}: its descriptor holds NaN or infinity: look at that picture and at the network".format(
+                    ids[begin + bad]
+                )
+            )
+        chunks.write(number, rows)
+    for _ in described:  # lets the progress bar and the loader end
+        pass
+    return chunks
+
+
+def _described(network, views, recipe, device):
+    for pixels in views:
+        with torch.no_grad(), exact():
+            inputs = normalised_pixels(pixels.to(device), recipe.normalisation)
+            yield network(inputs).float().cpu().numpy()
+
+
+def _views(pictures, ids, size, batches, workers):
+    """uint8 (n, 3, size, size) of each of `batches`, (first, last) in `ids`."""
+    portions = [
+        (begin, min(begin + PORTION, last))
+        for first, last in batches
+        for begin in range(first, last, PORTION)
+    ]
+    parent = os.getpid()
+    loader = iter(
+        DataLoader(
+            _Portions(pictures, ids, size),
+            batch_size=None,
+            sampler=portions,
+            num_workers=workers,
+            collate_fn=_as_it_is,
+            worker_init_fn=lambda _: end_with_parent(parent),
+            generator=torch.Generator(),  # or starting would draw from the global one
+        )
+    )
+    for first, last in batches:
+        parts = []
+        for _ in range(first, last, PORTION):
+            part = next(loader)
+            if isinstance(part, str):
+                raise Refusal(part)
+            parts.append(part)
+        yield torch.cat(parts)
+
+
+class _Portions(Dataset):
+    """Item (first, last) -> the views of these ids, or the text of a Refusal: a loader would wrap the
+    exception in a process's traceback."""
+
+    def __init__(self, pictures, ids, size):
+        self.pictures, self.ids, self.size = pictures, ids, size
+
+    def __getitem__(self, key):
+        try:
+            return self._made(*key)
+        except Refusal as refusal:
+            return str(refusal)
+
+    def _made(self, first, last):
+        pixels = torch.empty((last - first, 3, self.size, self.size), dtype=torch.uint8)
+        if get_worker_info() is not None:
+            pixels.share_memory_()  # from the start, so that handing it over copies nothing
+        out = pixels.numpy()
+        for row, sample_id in enumerate(self.ids[first:last]):
+            try:
+                view = three_channels(clean_view(self.pictures.open(sample_id), self.size))
+            except ValueError as error:
+                raise Refusal(
+                    "{}: {}: make the resized copies again from an RGB picture".format(sample_id, error)
+                ) from None
+            out[row] = view.transpose(2, 0, 1)
+        return pixels
+
+
+def _as_it_is(part):
+    return part
