@@ -37,6 +37,8 @@ class Run(NamedTuple):
     """(epoch, step, StepResult, seconds, seconds of waiting for data) -> None."""
     save_every: int = 0
     """Steps between checkpoints within an epoch; 0: none."""
+    ended: Optional[Callable] = None
+    """() -> whether the run is over; asked after each epoch, once it is saved. None: after `epochs`."""
 
 
 def refuse_unless_finite(loss, terms, epoch, step):
@@ -52,7 +54,12 @@ def refuse_unless_finite(loss, terms, epoch, step):
 
 
 def train(run: Run, start: Position = FROM_THE_START, what="training"):
-    """Do all steps from `start` to the end of the run -> number of steps done."""
+    """Do all steps from `start` to the end of the run -> number of steps done.
+
+    A run of which `ended` is true where it starts at an epoch does none.
+    """
+    if run.ended is not None and not start.step and run.ended():
+        return 0
     addresses = _steps(run, start)
     total = max(run.epochs - start.epoch, 0) * run.iterations - start.step
     done = 0
@@ -64,6 +71,8 @@ def train(run: Run, start: Position = FROM_THE_START, what="training"):
         done += 1
         if step + 1 == run.iterations:
             run.save(Position(epoch + 1, 0))
+            if run.ended is not None and run.ended():
+                break
         elif run.save_every and (step + 1) % run.save_every == 0:
             run.save(Position(epoch, step + 1))
     return done

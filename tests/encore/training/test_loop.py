@@ -85,3 +85,12 @@ def test_the_journal_averages_by_epoch_and_forgets_what_is_done_again(tmp_path):
     assert len(lines) == 3
     Journal(str(tmp_path), 4, every=2, first=(0, 3)).close()
     assert (tmp_path / "history.jsonl").read_text().splitlines() == lines[:1]
+
+
+def test_a_run_that_says_so_ends_after_the_epoch_and_does_not_begin_again():
+    events = []
+    ends_after_one = run(events, epochs=3)._replace(ended=lambda: (1, 0) in events)
+    assert train(ends_after_one) == 4 and events[-1] == (1, 0)
+    assert train(ends_after_one, Position(1, 0)) == 0
+    assert train(ends_after_one, Position(1, 3)) == 1  # what was begun is finished
+    assert train(run([], epochs=3)._replace(ended=lambda: False)) == 12
