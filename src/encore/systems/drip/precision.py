@@ -1,0 +1,96 @@
+"""Training in half precision with loss scaling, as published, or in float32."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+
+import torch
+
+from encore.runtime.refusal import Refusal
+
+
+class Precision:
+    """bits: 16, autocast to float16 with a GradScaler, on a GPU only, or 32.
+
+    `scaler`: the GradScaler, None for 32.
+    """
+
+    def __init__(self, bits, device):
+        if bits == 16 and device.type != "cuda":
+            raise Refusal(
+                "precision 16 needs a GPU, and none is used here: set precision to 32 (drip.train in the "
+                "parameter file, or --precision 32)"
+            )
+        self._device = device
+        self.scaler = _grad_scaler() if bits == 16 else None
+
+    def autocast(self):
+        """A context for the forward pass."""
+        if self.scaler is None:
+            return contextlib.nullcontext()
+        return torch.autocast(self._device.type, dtype=torch.float16)
+
+    def scaled(self, loss):
+        """What to call backward on."""
+        return loss if self.scaler is None else self.scaler.scale(loss)
+
+    def update(self, optimizer, parameters, largest_norm, processes, own):
+        """Clip the gradients and update -> whether the scaler skipped it, since one of them was not finite.
+
+        parameters: all of them. largest_norm: of all gradients together. own: the parameters among them of
+        which each of `processes` holds a part; of the others all hold the same. In float32 a norm that is not
+        finite is a Refusal, before the update.
+        """
+        if self.scaler is not None:
+            self._agree(own, processes)
+            self.scaler.unscale_(optimizer)
+        norm = clip(parameters, largest_norm, processes, own)
+        if self.scaler is None:
+            if not math.isfinite(norm):
+                raise Refusal(
+                    "the norm of the gradients is %g, expected a finite number: no update was made; lower "
+                    "init_lr or look at the batch's pictures" % norm
+                )
+            optimizer.step()
+            return False
+        before = self.scaler.get_scale()
+        self.scaler.step(optimizer)
+        self.scaler.update()
+        return self.scaler.get_scale() < before
+
+    def _agree(self, own, processes):
+        """Let all processes skip an update that one of them has to."""
+        if processes.count == 1:
+            return
+        finite = torch.stack([parameter.grad.isfinite().all() for parameter in own]).all()
+        if not bool(processes.gather(finite.float()[None]).all()):
+            own[0].grad.view(-1)[0] = math.inf
+
+
+def clip(parameters, largest_norm, processes, own):
+    """Scale all gradients, in place, so that the norm of them together is at most `largest_norm` -> the norm
+    before, a number.
+
+    As torch's clip_grad_norm_, by largest_norm / (norm + 1e-6), also where some are spread over `processes`.
+    """
+    spread = {id(parameter) for parameter in own}
+    same = [parameter.grad for parameter in parameters if id(parameter) not in spread]
+    squares = processes.sum(_square([parameter.grad for parameter in own])) + _square(same)
+    norm = squares.sqrt()
+    factor = (largest_norm / (norm + 1e-6)).clamp(max=1.0)
+    for parameter in parameters:
+        parameter.grad.mul_(factor)
+    return norm.item()
+
+
+def _square(gradients):
+    """The square of the norm of all of them, float32 (1,)."""
+    norms = torch.stack([torch.linalg.vector_norm(gradient, dtype=torch.float32) for gradient in gradients])
+    return torch.linalg.vector_norm(norms)[None] ** 2
+
+
+def _grad_scaler():
+    if hasattr(torch.amp, "GradScaler"):
+        return torch.amp.GradScaler("cuda")
+    return torch.cuda.amp.GradScaler()

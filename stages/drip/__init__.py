@@ -1,0 +1,1 @@
+"""The stages of ArcFace drip training."""

@@ -1,0 +1,195 @@
+"""Compare the stages: what centroids spare the training at a stage's start, and what further stages bring."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+import os
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import List, NamedTuple, Tuple
+
+from encore.runtime.atomic import replacing
+from encore.runtime.parameters import recipe_digest
+from encore.runtime.refusal import Refusal
+from encore.runtime.stage import Stage, needed, run_stage, stage_parser
+from encore.systems.drip.stage_values import START, read_stages
+
+SYSTEM = "drip"
+CURVES = "plots/drip/train/{}.csv"
+INFERENCE = "metrics/drip/infer/{}.json"
+OUTPUT = "plots/drip/stages.csv"
+COLUMNS = ("stage", "kernel", "classes", "epoch", "total_epoch", "trn_loss", "val_loss")
+VALUES = ("average_precision", "recall_p90")
+NORMALISED = "normalised_"
+
+
+class Epoch(NamedTuple):
+    """Mean losses of one epoch of a stage."""
+
+    epoch: int
+    trn_loss: float
+    val_loss: float
+
+
+@dataclass(frozen=True)
+class History:
+    """The epochs of a stage, and how many its weights had seen before: those of the stages it rests on."""
+
+    before: int
+    epochs: List[Epoch]
+
+    @property
+    def after(self):
+        """Epochs that its weights have seen at its end."""
+        return self.before + len(self.epochs)
+
+
+def main():
+    arguments = stage_parser(__doc__).parse_args()
+    with Stage(SYSTEM, "compare") as stage:
+        stages, inferred = read_stages(arguments.params), read_inferred(arguments.params)
+        recorded = {name: values.recorded() for name, values in stages.items()}
+        stage.recorded["parameters"] = {"stages": recorded, "inferred": list(inferred)}
+        pair = compared_pair(stages, arguments.params)
+        histories = read_histories(stages)
+        metrics = stage_metrics(stages, histories, pair)
+        metrics.update(inference_metrics([read_metrics(name) for name in inferred]))
+        path = os.path.join(stage.work_folder(recipe_digest(recorded)), "stages.csv")
+        write_histories(path, stages, histories)
+        stage.metrics(metrics)
+        stage.publish(path, OUTPUT)
+
+
+def read_inferred(path):
+    """The stage names under drip.inferred of a parameter file that can be read."""
+    import yaml
+
+    with open(str(path), encoding="utf-8") as file:
+        names = yaml.safe_load(file)["drip"].get("inferred")
+    if not isinstance(names, list) or not names or not all(isinstance(name, str) for name in names):
+        raise Refusal("{}: drip.inferred: expected names of stages, found {!r}".format(path, names))
+    return tuple(names)
+
+
+def is_control(values):
+    """Whether a stage goes without the method: trained weights, but random columns for its classes."""
+    return values.from_ != START and not values.makes_centroids
+
+
+def compared_pair(stages, path) -> Tuple:
+    """(stage with centroids, its control) by name: the first control of `stages`, and the stage that differs
+    from it by its kernel alone; control None where there is none, both where no stage has centroids."""
+    with_centroids = [name for name, values in stages.items() if values.makes_centroids]
+    controls = [name for name, values in stages.items() if is_control(values)]
+    if not controls:
+        return (with_centroids or [None])[0], None
+    control = controls[0]
+    for name in with_centroids:
+        if conditions(stages[name]) == conditions(stages[control]):
+            return name, control
+    raise Refusal(
+        "{}: drip.stages.{}: kernel random is the control of a stage with the same from, samples, batch_size "
+        "and qry_augs_intensity, found none: give it the values of that stage".format(path, control)
+    )
+
+
+def conditions(values):
+    """What a stage and its control share."""
+    samples = values.n_facebook_samples, values.n_imagenet_samples, values.n_frm_face_samples
+    return (values.from_,) + samples + (values.batch_size, values.qry_augs_intensity)
+
+
+def read_histories(stages):
+    """Name -> History of `stages`, in their order."""
+    histories = OrderedDict()
+    for name, values in stages.items():
+        before = 0 if values.from_ == START else histories[values.from_].after
+        histories[name] = History(before, read_epochs(needed(CURVES.format(name))))
+    return histories
+
+
+def read_epochs(path):
+    """The Epochs of a CSV with their columns and others; Refusal naming file and line."""
+    with open(path, encoding="utf-8", newline="") as file:
+        rows = csv.DictReader(file)
+        missing = [name for name in Epoch._fields if name not in (rows.fieldnames or ())]
+        if missing:
+            raise Refusal("{}: the column {} is missing: train this stage again".format(path, missing[0]))
+        epochs = [_epoch(row, "{}: line {}".format(path, rows.line_num)) for row in rows]
+    if [epoch.epoch for epoch in epochs] != list(range(len(epochs))) or not epochs:
+        raise Refusal(
+            "{}: expected the epochs from 0 on, found {}: train this stage again".format(
+                path, [epoch.epoch for epoch in epochs][:5]
+            )
+        )
+    return epochs
+
+
+def _epoch(row, where):
+    texts = [row[name] for name in Epoch._fields]
+    try:
+        epoch = Epoch(int(texts[0]), float(texts[1]), float(texts[2]))
+    except (TypeError, ValueError):
+        epoch = None
+    if epoch is None or not all(map(math.isfinite, epoch)):
+        raise Refusal(
+            "{}: expected an epoch and two finite losses, found {}: train this stage again".format(
+                where, texts
+            )
+        )
+    return epoch
+
+
+def write_histories(path, stages, histories):
+    """Write all epochs as CSV with COLUMNS, stage by stage, atomically.
+
+    kernel: as it was when the stage began. total_epoch goes on over the stages that a stage rests on, so a
+    control stands beside its stage.
+    """
+    with replacing(path, "w") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(COLUMNS)
+        for name, history in histories.items():
+            kernel = "centroids" if stages[name].makes_centroids else "random"
+            for number, *losses in history.epochs:
+                total = history.before + number
+                writer.writerow([name, kernel, stages[name].classes, number, total] + losses)
+
+
+def stage_metrics(stages, histories, pair):
+    """First epochs of the compared pair, and the epochs and last losses of the stages that are no control."""
+    metrics, (centroids, control) = {}, pair
+    if centroids is not None:
+        metrics["centroid_first_epoch_loss"] = histories[centroids].epochs[0].trn_loss
+    if control is not None:
+        metrics["random_first_epoch_loss"] = histories[control].epochs[0].trn_loss
+        metrics["drop"] = metrics["random_first_epoch_loss"] - metrics["centroid_first_epoch_loss"]
+    chain = [histories[name] for name, values in stages.items() if not is_control(values)]
+    metrics["stages"] = len(chain)
+    metrics["epochs"] = sum(len(history.epochs) for history in chain)
+    metrics["trn_loss"], metrics["val_loss"] = chain[-1].epochs[-1][1:]
+    return metrics
+
+
+def read_metrics(name):
+    with open(needed(INFERENCE.format(name)), encoding="utf-8") as file:
+        return json.load(file)
+
+
+def inference_metrics(values):
+    """Of the metrics of the inferred stages: what the last one gains on the first, without and with
+    normalisation, and what normalisation brings it."""
+    metrics, (first, last) = {}, (values[0], values[-1])
+    for key in VALUES:
+        for name in (key, NORMALISED + key):
+            if len(values) > 1 and name in first and name in last:
+                metrics[name + "_gain"] = last[name] - first[name]
+    if NORMALISED + VALUES[0] in last:
+        metrics["normalisation_gain"] = last[NORMALISED + VALUES[0]] - last[VALUES[0]]
+    return metrics
+
+
+if __name__ == "__main__":
+    run_stage(main)

@@ -1,0 +1,58 @@
+"""Write the resized copies of all pictures, the order of classes, and the screenshot templates."""
+
+from __future__ import annotations
+
+import os
+
+from encore.data.manifest import NAME, Manifest
+from encore.runtime.parameters import recipe_digest
+from encore.runtime.stage import Stage, needed, run_stage, stage_parser
+from encore.systems.drip.picture_folders import FOLDER, PictureParameters, write_pictures
+from encore.systems.drip.samples import check_ground_truth
+
+ROLES = {
+    "training_images": "drip_training",
+    "imagenet_images": "drip_imagenet",
+    "face_frames": "drip_faces",
+    "query_images": "drip_queries",
+    "reference_images": "drip_references",
+}
+"""Folder -> its role in inputs.yaml."""
+
+
+def main():
+    arguments = stage_parser(__doc__).parse_args()
+    with Stage("drip", "pictures") as stage:
+        parameters = stage.parameters(arguments.params, PictureParameters)
+        counts, identities = sources(stage, parameters)
+        digest = recipe_digest(parameters.copies(), identities)
+        work = stage.work_folder(digest)
+        stage.need_disk(sum(counts) * parameters.expected_bytes(), "resized copies", work)
+        values = write_pictures(work, parameters, digest)
+        if parameters.ground_truth is not None:
+            values["labelled_queries"], values["true_pairs"] = check_ground_truth(parameters.ground_truth)
+        stage.publish(work, FOLDER)
+        stage.metrics(values)
+
+
+def sources(stage, parameters):
+    """(how many pictures, what they are) of the folders: from the manifest of a data set that an earlier
+    stage made, or from what the data check recorded."""
+    counts, identities = [], []
+    for name, role in ROLES.items():
+        spec = getattr(parameters, name)
+        if spec is None:
+            identities.append(None)
+        elif os.path.isfile(os.path.join(needed(spec.partition("#")[0]), NAME)):
+            manifest = Manifest.read(spec)
+            counts.append(manifest.count)
+            identities.append(manifest.digest)
+        else:
+            (record,) = stage.inputs(role)
+            counts.append(record["count"])
+            identities.append(record)
+    return counts, identities
+
+
+if __name__ == "__main__":
+    run_stage(main)

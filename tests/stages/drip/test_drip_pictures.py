@@ -1,0 +1,150 @@
+import os
+import pickle
+import signal
+import tarfile
+
+import numpy as np
+import pytest
+
+from encore.data.manifest import verify_manifest
+from encore.data.shards import ShardSet
+from encore.runtime.refusal import Refusal
+from encore.runtime.seeds import derive_seed
+from encore.systems.drip import resized_copies
+from encore.systems.drip.resized_copies import square_copy
+from encore.systems.drip.sample_pictures import SamplePictures
+from encore.systems.drip.samples import read_id_list, training_samples
+from encore.systems.drip.screenshot_templates import read_templates
+from tests.encore.killed_run import die, finish, start
+from tests.stages.drip.drip_size import DRIP, PICTURES, recorded, run, write_parameters, write_size
+
+OUTPUT = "data/drip/pictures"
+GIVEN = dict(PICTURES, query_images=None, ground_truth=None)
+"""Without the stage before it."""
+
+
+def test_everything_that_training_needs_lies_in_one_folder(tmp_path, monkeypatch):
+    write_size(tmp_path)
+    run(tmp_path, monkeypatch, "queries")
+    run(tmp_path, monkeypatch, "pictures")
+    counts = {"training_images": 192, "imagenet_images": 31, "face_frames": 0}
+    counts.update(query_images=56, reference_images=32)
+    found = recorded(tmp_path, "metrics", "pictures")
+    assert found.pop("bytes") > 200 * 500
+    assert found == dict(counts, templates=6, missing_templates=0, labelled_queries=56, true_pairs=32)
+    folder = tmp_path / OUTPUT
+    for name, count in counts.items():
+        assert verify_manifest(folder / name, content=True) == []
+        assert len(ShardSet(folder / name)) == count
+    assert (folder / "public_ground_truth.csv").read_bytes() == (
+        tmp_path / "data/drip/queries/ground_truth.csv"
+    ).read_bytes()
+    assert len(read_templates(folder / "templates", 4).found) == 6
+    imagenet, faces = (
+        read_id_list(str(folder / "ids" / name), letter)
+        for name, letter in (("imagenet.txt", "I"), ("faces.txt", "F"))
+    )
+    assert len(faces) == 0
+    # The seeded order: a permutation from the legacy generator, of all numbers.
+    draws = np.random.RandomState(derive_seed(0, "drip", "samples", "I") % 2**32).permutation(31)
+    assert list(imagenet) == ["I{:07d}".format(number) for number in draws]
+    samples = training_samples(140, 20, 0, 192, imagenet)
+    pictures = SamplePictures(folder)
+    pictures.require(samples.classes)
+    pictures.require(samples.overlay_pool)
+    assert pictures.open(samples.classes[150]).size == (32, 32)
+
+
+def test_the_mini_tree_is_numbered_in_the_published_order(tmp_path, monkeypatch):
+    write_size(tmp_path, pictures=GIVEN)
+    run(tmp_path, monkeypatch, "pictures")
+    pictures = SamplePictures(tmp_path / OUTPUT)
+    # By hand: 23 of train (by WordNet's digits, then 8 before 40, 9 before 10), then 4 of val and 4 of test.
+    expected = {
+        "I0000000": "train/n04548280/n04548280_8.JPEG",
+        "I0000003": "train/n08271042/n08271042_2.JPEG",
+        "I0000005": "train/n08271042/n08271042_10.JPEG",
+        "I0000022": "train/n13388245/n13388245_10026.JPEG",
+        "I0000023": "val/ILSVRC2012_val_00000001.JPEG",
+        "I0000030": "test/ILSVRC2012_test_00000099.JPEG",
+    }
+    with tarfile.open(DRIP) as tar:
+        for sample_id, path in expected.items():
+            source = tar.extractfile("imagenet/" + path).read()
+            assert pictures.read(sample_id) == square_copy(source, 32)
+
+
+def test_a_given_order_may_leave_pictures_out_and_must_name_none_that_is_missing(tmp_path, monkeypatch):
+    write_size(tmp_path, pictures=dict(GIVEN, imagenet_order="order.pickle"))
+    ids = ["I0000007", "I0000030", "I0000000"]
+    (tmp_path / "order.pickle").write_bytes(pickle.dumps(np.array(ids), protocol=4))
+    run(tmp_path, monkeypatch, "pictures")
+    assert (tmp_path / OUTPUT / "ids" / "imagenet.txt").read_text().split() == ids
+    (tmp_path / "order.pickle").write_bytes(pickle.dumps(ids + ["I0000031"]))
+    with pytest.raises(Refusal, match="no I0000031.jpg"):
+        run(tmp_path, monkeypatch, "pictures")
+
+
+def test_another_seed_is_another_order_of_the_same_pictures(tmp_path, monkeypatch):
+    lists = []
+    for seed in (0, 1):
+        write_size(tmp_path, pictures=dict(GIVEN, order_seed=seed, training_images=None))
+        run(tmp_path, monkeypatch, "pictures")
+        lists.append((tmp_path / OUTPUT / "ids" / "imagenet.txt").read_text().split())
+    assert lists[0] != lists[1] and sorted(lists[0]) == sorted(lists[1])
+
+
+def test_templates_that_are_too_few_are_refused_before_the_first_copy(tmp_path, monkeypatch):
+    made = []
+    monkeypatch.setattr(resized_copies, "square_copy", lambda data, size: made.append(size))
+    values = {key: value for key, value in GIVEN.items() if key != "templates_at_least"}
+    write_size(tmp_path, pictures=values)
+    with pytest.raises(Refusal, match="expected at least 101 screenshot templates, found 6 of 6"):
+        run(tmp_path, monkeypatch, "pictures")
+    assert made == [] and not (tmp_path / OUTPUT).exists()
+
+
+def test_missing_inputs_are_refused(tmp_path, monkeypatch):
+    write_size(tmp_path)
+    with pytest.raises(Refusal, match="data/drip/queries: missing: run the stage that makes it first"):
+        run(tmp_path, monkeypatch, "pictures")
+    write_parameters(tmp_path, pictures=GIVEN)
+    (tmp_path / "inputs" / "drip_imagenet.json").unlink()
+    with pytest.raises(Refusal, match="inputs/drip_imagenet.json: missing: run `encore data` first"):
+        run(tmp_path, monkeypatch, "pictures")
+
+
+def counted(folder, killed_at=None):
+    """In a process of its own, a run that records every copy; number `killed_at` kills it."""
+    made = open(str(folder / "made"), "w")
+
+    def square(source, size):
+        made.write("*")
+        made.flush()
+        if made.tell() == killed_at:
+            die()
+        return square_copy(source, size)
+
+    resized_copies.square_copy = square
+    with pytest.MonkeyPatch.context() as patch:
+        run(folder, patch, "pictures")
+
+
+def test_a_killed_run_goes_on_with_its_shard(tmp_path, monkeypatch):
+    whole, cut = tmp_path / "whole", tmp_path / "cut"
+    for folder in (whole, cut):
+        folder.mkdir()
+        write_size(folder, pictures=GIVEN)
+    run(whole, monkeypatch, "pictures")
+    assert finish(start(counted, cut, 120)) == -signal.SIGKILL
+    assert not (cut / "data").exists()
+    assert finish(start(counted, cut)) == 0
+    assert len((cut / "made").read_text()) == 192 + 31 + 32 - 100  # two shards of 50 were whole
+    files = [
+        os.path.relpath(os.path.join(place, name), str(whole / OUTPUT))
+        for place, _, names in os.walk(str(whole / OUTPUT))
+        for name in names
+    ]
+    assert len(files) > 20
+    for name in files:
+        assert (cut / OUTPUT / name).read_bytes() == (whole / OUTPUT / name).read_bytes()
