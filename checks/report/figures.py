@@ -33,16 +33,19 @@ def line_figure(
     unit_square=False,
     size=(5.2, 3.0),
     legend="upper right",
+    points=False,
+    marks=None,
 ):
     """An `<svg>` element with one line per series; `name` makes its ids unique in the page, `title` is its
     alternative text.
 
-    `unit_square`: both axes run from 0 to 1. `legend`: where it stands. Long series are thinned
-    to 600 points, first and last kept.
+    `unit_square`: both axes run from 0 to 1. `legend`: where it stands. `points`: they are drawn too.
+    `marks`: (label, {x: text}) of upright lines, named above the figure. NaN parts a line. Long series are
+    thinned to 600 points, first and last kept.
     """
     with _drawing(name, size) as (figure, axes):
         for line, colour in zip(series, SERIES, strict=False):
-            marker = "o" if len(line.x) == 1 else None  # a line of one point is invisible
+            marker = "o" if points or len(line.x) == 1 else None  # a line of one point is invisible
             axes.plot(
                 _thinned(line.x),
                 _thinned(line.y),
@@ -50,15 +53,27 @@ def line_figure(
                 linewidth=1.6,
                 label=line.label,
                 marker=marker,
+                markersize=3.5 if points else None,
             )
         axes.set_xlabel(x_label)
         axes.set_ylabel(y_label)
         axes.grid(True)
+        if marks:
+            _mark(axes, *marks)
         if unit_square:
             axes.set(xlim=(0, 1.01), ylim=(0, 1.02))
         if len(series) > 1:
             axes.legend(frameon=False, loc=legend)
         return _inline(_save(figure), name, title)
+
+
+def _mark(axes, label, texts):
+    for x in texts:
+        axes.axvline(x, color=LINE, linewidth=1.0, linestyle=(0, (2, 2)), zorder=0.5)
+    above = axes.secondary_xaxis("top")
+    above.set_xticks(list(texts), list(texts.values()))
+    above.set_xlabel(label)
+    above.spines["top"].set_visible(False)
 
 
 def bar_figure(name, title, labels, values, x_label, size=(5.2, 3.0)):

@@ -11,6 +11,7 @@ from markupsafe import Markup
 from checks.claims import read_all_claims
 from checks.report.copies import copy_strips
 from checks.report.curves import distillation_curves, precision_recall, training_curves
+from checks.report.drip_stages import drip_stages
 from checks.report.environments import RUN_KEYS, environments
 from checks.report.ingredients import Missing, need
 from checks.report.ladder import ladder
@@ -47,6 +48,7 @@ def templates():
         number=number_text, state=STATES.__getitem__, score=lambda score: f"{score:.3f}".replace("-", "−")
     )
     environment.filters["percent"] = lambda value: "–" if value is None else f"{value:.2f}"
+    environment.filters["loss"] = lambda value: f"{value:.2f}"
     environment.filters["unbroken"] = lambda command: command.replace(" ", "\N{NO-BREAK SPACE}").replace(
         "\N{NO-BREAK SPACE}&&\N{NO-BREAK SPACE}", " && "
     )
@@ -77,6 +79,7 @@ def ingredients(size):
         "distillation": lambda: list(map(Markup, distillation_curves(folder))),
         "precision_recall": lambda: Markup(precision_recall(folder)),
         "ladder": lambda: Markup(ladder(folder)),
+        "drip": lambda: drip_stages(folder),
         "students": lambda: students(folder),
         "synthesis": lambda: picture_sheet(folder),
         "copies": lambda: copy_strips(folder),

@@ -102,6 +102,27 @@ def write_distillation(project, parameters):
     write_strips(project.mini / "plots/fkd/snapshots", [0, 5, 20])
 
 
+DRIP = """stage,kernel,classes,epoch,total_epoch,trn_loss,val_loss
+first,random,40,0,0,25.5,12.5
+first,random,40,1,1,9,4.5
+first,random,40,2,2,1.75,0.875
+second,centroids,80,0,3,3.5,1.75
+second,centroids,80,1,4,1.5,0.75
+without,random,80,0,3,24.25,12
+third,centroids,12000,0,5,2.75,1.375
+"""
+
+
+def write_drip(project):
+    """Everything of the system drip that a report reads, in the mini folder of `project`."""
+    project.write("mini/plots/drip/stages.csv", DRIP)
+    compared = {"centroid_first_epoch_loss": 3.5, "random_first_epoch_loss": 24.25, "drop": 20.75}
+    project.write("mini/metrics/drip/compare.json", json.dumps(compared))
+    for stage, values in {"first": {}, "third": {"normalised_average_precision": 0.75}}.items():
+        values = {"average_precision": 0.5, "queries": 10, **values}
+        project.write(f"mini/metrics/drip/infer/{stage}.json", json.dumps(values))
+
+
 PIPELINE = {
     "toy_train": {
         "params": ["toy.train"],

@@ -19,7 +19,7 @@ from checks.report.page import ingredients, summary, write_report
 from checks.report.photographs import photographs, splits
 from checks.report.thumbnails import thumbnail
 from encore.runtime.refusal import Refusal
-from tests.checks.conftest import picture, write_distillation, write_shards
+from tests.checks.conftest import picture, write_distillation, write_drip, write_shards
 
 
 @pytest.fixture
@@ -45,6 +45,7 @@ def mini(project):
     extract = {"references": "photos.tar#references"}
     parameters = {"toy": {"train": {"rate": 0.1}}, "isc_track2": {"extract": extract}}
     write_distillation(project, parameters)
+    write_drip(project)
     write_shards(folder / "data/isc_queries", [(f"Q{i}.jpg", picture((0, i, 0)), -1) for i in range(3)])
     project.write("mini/data/isc_queries/ground_truth.csv", "query_id,reference_id\nQ0,R0\nQ1,R5\nQ2,\n")
     rows = ["Q0,R0,-0.1\nQ0,R1,-0.9\nQ2,R3,-0.8\n"] + [f"Q1,R{i},-0.{i + 2}\n" for i in range(6)]
@@ -113,7 +114,7 @@ def test_the_page_is_self_contained_well_formed_and_described(mini):
     assert all(address.startswith(("data:image/", "#")) for address in page.addresses)
     assert {address[1:] for address in page.addresses if address[0] == "#"} <= set(page.ids)
     assert not re.search(r"url\((?!#)|@import|<script|<link", text)
-    assert page.headings[0] == "h1" and page.headings.count("h1") == 1 and page.headings.count("h2") == 11
+    assert page.headings[0] == "h1" and page.headings.count("h1") == 1 and page.headings.count("h2") == 12
     assert "prefers-color-scheme: dark" in text and 'name="viewport"' in text
     assert "reproduced" in text and "1 of 1 gating claims hold." in text and 'class="note"' not in text
     assert "&lt;a&gt;.png" in text and "A &amp; B" in text
@@ -131,6 +132,8 @@ def test_equal_files_give_equal_bytes(mini):
         ("plots/isc_track2/loss.csv", "loss.csv is missing"),
         ("plots/isc_track2/precision_recall", "precision_recall is missing"),
         ("plots/isc_track1/ladder.csv", "ladder.csv is missing"),
+        ("plots/drip/stages.csv", "plots/drip/stages.csv is missing"),
+        ("metrics/drip/compare.json", "metrics/drip/compare.json is missing"),
         ("data/isc_100k_256/manifest.json", "data/isc_100k_256/manifest.json is missing"),
         ("data/isc_queries/manifest.json", "data/isc_queries/manifest.json is missing"),
         ("photos.tar", "photos.tar is missing"),
@@ -161,7 +164,7 @@ def test_an_empty_size_still_has_a_page(project):
     for path in project.mini.rglob("*.json"):
         path.unlink()
     found = ingredients(project.size())
-    assert len(found["notes"]) == 11 and found["summary"][0] == "open"
+    assert len(found["notes"]) == 12 and found["summary"][0] == "open"
     assert Page(write_report(project.size()).read_text(encoding="utf-8")).open == []
 
 
@@ -267,6 +270,27 @@ def test_figures_take_colours_and_font_from_the_page_and_thin_long_series():
     assert 100 < longest <= MOST_POINTS
     other = line_figure("b", "two lines", [Series("up", x, x)], "x", "y")
     assert not set(re.findall(r'\bid="([^"]*)"', svg)) & set(re.findall(r'\bid="([^"]*)"', other))
+
+
+def test_lines_are_parted_marked_and_pointed_at_where_that_is_asked_for():
+    x, nan = [0.0, 1.0, 1.0, 2.0], float("nan")
+    line = Series("loss", x, [4.0, 3.0, nan, 1.0])
+    plain = line_figure("a", "a line", [line], "x", "y")
+    pens = [re.findall("[ML]", path) for path in drawn(plain)]
+    assert pens == [["M", "L", "M"]] and "<use" not in drawn_group(plain)
+    marked = line_figure("b", "a line", [line], "x", "y", points=True, marks=("classes", {0: "40", 2: "12k"}))
+    assert drawn_group(marked).count("<use") == 3
+    assert all(f">{text}</text>" in marked for text in ("classes", "12k"))
+    assert ">12k</text>" not in plain
+
+
+def drawn(svg):
+    return re.findall(r'<path d="([^"]*)"[^>]*var\(--series-1\)', svg)
+
+
+def drawn_group(svg):
+    """Of an SVG, the elements in the colour of its first line."""
+    return "".join(re.findall(r"<use [^>]*var\(--series-1\)[^>]*>", svg))
 
 
 def test_a_histogram_of_equal_values_can_be_drawn():
