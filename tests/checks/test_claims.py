@@ -35,7 +35,7 @@ def test_a_valid_claim_is_read(project):
         ({"trivial": {"value": 0, "file": "a", "key": "b"}}, r"\.trivial: expected either"),
         ({"metric": {"file": "a.json", "key": "b"}}, r"\[0\].metric.definition: this key is missing"),
         ({"inputs": "raw"}, r"\[0\].inputs: expected a list"),
-        ({"recipe": {"toy.train": {"rate": 1}}}, r"\[0\].recipe.toy.train: expected a value, found a mapping"),
+        ({"recipe": {"toy.train": {"rate": 1}}}, r"\[0\].recipe.toy.train: expected a value, found"),
         ({"recipe": {"toy.train.rate": 1}}, r"\.gating: a claim of another recipe informs"),
     ],
 )

@@ -9,7 +9,6 @@ import torch
 import torch.nn as nn
 
 from encore.runtime.refusal import Refusal
-from encore.training.distributed import ALONE
 
 EPSILON = 1e-6
 """Added to the norm of each kernel column (published; not a lower bound as in F.normalize)."""
@@ -40,12 +39,13 @@ class ArcFace(nn.Module):
     cosine of another class than the label's is exactly 1 or -1, which half precision can round to: there the
     published gradient is not a number.
 
-    columns: classes worked on at a time (default: COLUMNS). processes: the Processes that each hold a slice
-    of the columns, those of `class_columns`; all of them are given the same embeddings and labels, get the
-    same loss and predictions, and must call backward together. `kernel` is then this process's slice.
+    columns: classes worked on at a time (default: COLUMNS). processes: the Processes
+    (`encore.training.distributed`) that each hold a slice of the columns, those of `class_columns`; all of
+    them are given the same embeddings and labels, get the same loss and predictions, and must call backward
+    together. `kernel` is then this process's slice. None: this process holds all of them.
     """
 
-    def __init__(self, features, classes, scale=40.0, margin=0.4, columns=None, processes=ALONE):
+    def __init__(self, features, classes, scale=40.0, margin=0.4, columns=None, processes=None):
         super().__init__()
         if features < 1 or classes < 1 or (columns is not None and columns < 1):
             raise Refusal(
@@ -53,8 +53,8 @@ class ArcFace(nn.Module):
                 % (features, classes, columns)
             )
         self.classes, self.scale, self.margin = classes, scale, margin
-        self.columns, self.processes = columns, processes
-        self.own = class_columns(classes, processes.rank, processes.count)
+        self.columns, self.processes = columns, processes or _Alone
+        self.own = class_columns(classes, self.processes.rank, self.processes.count)
         self.kernel = nn.Parameter(_initial_kernel(features, classes, self.own))
 
     def forward(self, embeddings, labels):
@@ -158,6 +158,18 @@ def _norms(kernel):
 
 def _wide(dtype):
     return torch.promote_types(dtype, torch.float32)
+
+
+class _Alone:
+    """A run of one process."""
+
+    rank, count = 0, 1
+
+    @staticmethod
+    def gather(tensor):
+        return tensor
+
+    sum = gather
 
 
 class _Head(NamedTuple):
