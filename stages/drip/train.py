@@ -54,9 +54,11 @@ def pipeline_job(path, name):
     return Job(name, recipe, values, shape, start, Places(), OUTPUT.format(name), False)
 
 
-def manual_job(chosen):
-    """The job that the flags `chosen` (key -> value) describe."""
+def manual_job(chosen, warnings):
+    """The job that the flags `chosen` (key -> value) describe; what they leave without effect is added to
+    `warnings`."""
     parts = manual_parts(chosen)
+    warnings.extend(parts.warnings)
     name = parts.values.folder_name
     return Job(
         name,
@@ -80,7 +82,7 @@ def main():
             "flags describe a run beside the pipeline: leave STAGE out, or change drip.stages.{} in "
             "{}".format(arguments.stage, arguments.params)
         )
-    job = pipeline_job(arguments.params, arguments.stage) if arguments.stage else manual_job(chosen)
+    job = pipeline_job(arguments.params, arguments.stage) if arguments.stage else manual_job(chosen, warnings)
     if int(os.environ.get("RANK", "0")) > 0:  # a further process of the run: the first one keeps the records
         train_stage(_run(job), None)
         return

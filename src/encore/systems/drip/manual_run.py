@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-from typing import NamedTuple
+from typing import NamedTuple, Tuple
 
 from encore.runtime.parameters import from_mapping
 from encore.runtime.refusal import Refusal
-from encore.systems.drip.model_config import NO_CONFIG, read_model_config
+from encore.systems.drip.model_config import NO_CONFIG, STAGE, read_model_config
 from encore.systems.drip.network import NetworkShape
 from encore.systems.drip.recipe import DripRecipe
 from encore.systems.drip.stage_data import Places
@@ -28,12 +28,16 @@ class ManualParts(NamedTuple):
     shape: NetworkShape
     start: StartWeights
     places: Places
+    warnings: Tuple[str, ...] = ()
+    """One line for each value of the configuration that a flag overwrites."""
 
 
 def manual_parts(chosen):
-    """The ManualParts of typed flags, key -> value: flags win over the configuration, and that over defaults.
+    """The ManualParts of typed flags, key -> value.
 
-    Refusal, naming file and key, for what does not fit.
+    Flags win over the configuration, and that over defaults. Published quirk: of what the published trainer
+    has a flag for, the flag's default wins over the configuration too. Refusal, naming file and key, for what
+    does not fit.
     """
     path = chosen.get("model_config")
     config = read_model_config(path) if path else NO_CONFIG
@@ -41,17 +45,28 @@ def manual_parts(chosen):
     recipe = from_mapping(DripRecipe, dict(config.recipe, **section(chosen, "recipe")), where)
     shape = from_mapping(NetworkShape, config.network, where)
     places = from_mapping(Places, config.places, where)
-    stage = dict(config.stage, **section(chosen, "stage"))
-    stage["stop"] = section(chosen, "stop")
-    before = chosen.get("build_w_matrix") or config.start_ckpt
+    stage = dict(section(chosen, "stage"), stop=section(chosen, "stop"))
+    before = chosen.get("build_w_matrix")
     if before is not None:
         stage[PARAMETER_FILE_KEY] = before
-        if not (chosen.get("build_w_matrix") or config.build_w_matrix):
-            stage["kernel"] = "random"
         start = StartWeights(checkpoint_of(before), False)
     else:
         start = StartWeights() if config.pretrained else StartWeights(None)
-    return ManualParts(recipe, stage_of(stage, where), shape, start, places)
+    values = stage_of(stage, where)
+    return ManualParts(recipe, values, shape, start, places, _overwritten(path, config, values, before))
+
+
+def _overwritten(path, config, values, before):
+    own = [(name, config.stage.get(key), getattr(values, key)) for name, key in STAGE.items()]
+    own += [
+        ("start_ckpt", config.start_ckpt, before),
+        ("build_w_matrix", config.build_w_matrix or None, before),
+    ]
+    return tuple(
+        "{}: {} {!r}: the flag's {!r} wins, as in the published trainer".format(path, name, said, found)
+        for name, said, found in own
+        if said is not None and said != found
+    )
 
 
 def checkpoint_of(text):

@@ -34,7 +34,7 @@ OWN_FLAGS = (
     Flag(
         ("--model-config",),
         None,
-        "a published model_config.py, read and never run, or YAML of its names; flags win over it",
+        "a published model_config.py, read and never run, or YAML of its names; the flags above win over it",
         "model_config",
         str,
     ),

@@ -94,7 +94,11 @@ def config(tmp_path, monkeypatch):
 def test_the_published_configuration_has_the_published_values_and_is_not_run(config):
     found = parts("--model-config", str(config))
     assert found.recipe == DripRecipe(workers=20)
-    assert found.values == DripStageValues(n_facebook_samples=1000000, batch_size=100)
+    assert found.values == DripStageValues()  # of what has a flag the flag's default wins, as published
+    assert [text.partition(": ")[2] for text in found.warnings] == [
+        "BATCH_SIZE 100: the flag's 160 wins, as in the published trainer",
+        "n_facebook_samples 1000000: the flag's 5000 wins, as in the published trainer",
+    ]
     assert (found.shape, found.places, found.start) == (NetworkShape(), Places(), StartWeights())
     assert not os.path.exists("was_run")
 
@@ -138,11 +142,10 @@ def test_where_the_weights_come_from(config):
     found = parts("--build-w-matrix", "before.ckpt")
     assert found.start == StartWeights("before.ckpt", False) and found.values.makes_centroids
     path = config.parent / "config.yaml"
-    path.write_text("start_ckpt: before.ckpt\n")  # weights without centroids, as published
-    found = parts("--model-config", str(path))
-    assert found.start == StartWeights("before.ckpt", False) and not found.values.makes_centroids
-    path.write_text("start_ckpt: before.ckpt\nbuild_w_matrix: true\n")
-    assert parts("--model-config", str(path)).values.makes_centroids
+    path.write_text("start_ckpt: before.ckpt\nbuild_w_matrix: true\npretrained_bb: false\n")
+    found = parts("--model-config", str(path))  # both are overwritten, as published
+    assert found.start == StartWeights(None) and not found.values.makes_centroids
+    assert ["start_ckpt" in found.warnings[0], "build_w_matrix" in found.warnings[1]] == [True, True]
 
 
 def test_the_stage_before_by_its_file_folder_or_name(tmp_path, monkeypatch):
