@@ -191,6 +191,10 @@ def test_no_inputs_file_is_refused(tmp_path):
 def test_the_published_size_describes_the_published_data():
     inputs = read_inputs(PROJECT / "inputs.yaml")
     assert {name: (row.count, row.first, row.last) for name, row in inputs.items() if row.count > 1} == {
+        "drip_training": (1_000_000, "T000000.jpg", "T999999.jpg"),
+        "drip_imagenet": (1_281_167, "n01440764/n01440764_10026.JPEG", None),
+        "drip_queries": (50_000, "Q00000.jpg", "Q49999.jpg"),
+        "drip_references": (1_000_000, "R000000.jpg", "R999999.jpg"),
         "training_images": (1_000_000, "T000000.jpg", "T999999.jpg"),
         "reference_images": (1_000_000, "R000000.jpg", "R999999.jpg"),
         "query_images": (50_000, "Q50000.jpg", "Q99999.jpg"),

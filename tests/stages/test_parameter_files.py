@@ -65,6 +65,8 @@ EITHER = (
     "isc_track2.queries.held_out",
     "isc_track2.pretrain.barlow_twins",
     "isc_track1.pairs.held_out",
+    "drip.queries.held_out",
+    "drip.stages",
 ) + tuple(
     "isc_track1.pretrain.{}.{}".format(backbone.arch, method)
     for backbone in BACKBONES
