@@ -7,8 +7,11 @@ import sys
 from pathlib import Path
 
 from benchmarks import (
+    arcface,
+    centroids,
     detection,
     distilled_loading,
+    drip_augmentation,
     fusion,
     generation_chain,
     generation_workers,
@@ -51,7 +54,13 @@ GOALS = (
     ("distilled_loading", "differing_values", 0, False),
     ("recover", "ratio", 1.1, True),
     ("recover", "difference_of_terms", 1e-6, False),
-    ("mini_run", "elapsed_seconds", 660.0, False),
+    ("arcface", "ratio", 1 / 1.4, False),
+    ("arcface", "memory_ratio", 0.5, False),
+    ("arcface", "difference_of_gradients", 1e-6, False),
+    ("centroids", "ratio", 0.8, True),
+    ("drip_augmentation", "ratio", 1.2, True),
+    ("drip_augmentation", "differing_pictures", 0, False),
+    ("mini_run", "elapsed_seconds", 780.0, False),
     ("mini_run", "peak_memory_bytes", 4 * 2**30, False),
 )
 MODULES = (
@@ -66,6 +75,9 @@ MODULES = (
     label_reading,
     distilled_loading,
     recover,
+    arcface,
+    centroids,
+    drip_augmentation,
     mini_run,
 )
 

@@ -17,7 +17,8 @@ def read_fields(cls, value, where):
     refusal.
 
     Understands text, truth values, whole and finite numbers, `object` (any value but a mapping), `X | None`,
-    tuples of one kind, mappings from text and nested dataclasses. Unknown keys, missing keys and wrong types raise Refusal.
+    tuples of one kind, mappings from text and nested dataclasses. Unknown keys, missing keys and wrong types
+    raise Refusal.
     """
     if not isinstance(value, dict):
         raise Refusal(f"{where}: expected a mapping, found {_shown(value)}")

@@ -63,7 +63,7 @@ class _Run(NamedTuple):
 
     def path(self, kind, folder=None):
         """The file of `kind`, in `folder` or beside the checkpoint."""
-        path = descriptors_path(self.checkpoint, kind, self.recipe.size)
+        path = descriptors_path(self.checkpoint, kind, self.recipe.size, self.recipe.flip)
         return path if folder is None else os.path.join(folder, os.path.basename(path))
 
     def inference(self, stage, work, pictures):
@@ -136,12 +136,17 @@ def parsed():
         "--training", action="store_true", help="write X_160x160_TRN.h5 too, and evaluate normalised queries"
     )
     hand.add_argument(
+        "--simple-augmentation",
+        action="store_true",
+        help="add the descriptor of the flipped view, and write X_160x160_AUG_REF.h5 (published: off)",
+    )
+    hand.add_argument(
         "--keep-references",
         action="store_true",
         help="take the references from the file that is there, of the same checkpoint, and make new queries",
     )
     arguments = parser.parse_args()
-    flags = ("checkpoint_path", "batch_size", "training", "keep_references")
+    flags = ("checkpoint_path", "batch_size", "training", "simple_augmentation", "keep_references")
     given = [flag for flag in flags if getattr(arguments, flag) not in (None, False)]
     if arguments.stage is not None and given:
         raise Refusal(
@@ -163,7 +168,11 @@ def main():
     else:
         checkpoint = last_checkpoint(needed(os.path.join(MODELS, arguments.stage)))
     recipe = ExtractionRecipe(
-        parameters.batch_size, parameters.batches_per_chunk, training.size, training.img_norm_type
+        parameters.batch_size,
+        parameters.batches_per_chunk,
+        training.size,
+        training.img_norm_type,
+        arguments.simple_augmentation,
     )
     run = _Run(checkpoint, shape, recipe, parameters)
     with Stage(

@@ -104,6 +104,19 @@ def test_by_hand_the_file_lies_beside_the_checkpoint(size, monkeypatch, capsys):
     assert os.listdir(str(size / "metrics/drip/infer")) == ["c40.json"]
 
 
+def test_by_hand_with_the_flipped_view(size, monkeypatch):
+    checkpoint = CHECKPOINTS + "/last.ckpt"
+    run(size, monkeypatch, "infer", "--checkpoint-path", checkpoint)
+    run(size, monkeypatch, "infer", "--checkpoint-path", checkpoint, "--simple-augmentation")
+    names = ["last_24x24_{}REF.h5".format(kind) for kind in ("", "AUG_")]
+    found = []
+    for name in names:
+        with h5py.File(str(size / CHECKPOINTS / name), "r") as file:
+            found.append(file["query"][()])
+    assert np.abs(found[0] - found[1]).max() > 1e-4
+    assert np.allclose(np.linalg.norm(found[1], axis=1), 1, atol=1e-5)
+
+
 def test_by_hand_training_pictures_and_the_default_batch(size, monkeypatch, capsys):
     run(size, monkeypatch, "infer", STAGE)
     lines = capsys.readouterr().out.splitlines()

@@ -33,13 +33,13 @@ REFERENCES = Kind("REF", "R")
 TRAINING = Kind("TRN", "T")
 
 
-def descriptors_path(checkpoint, kind=REFERENCES, size=160):
+def descriptors_path(checkpoint, kind=REFERENCES, size=160, flip=False):
     """The path of the descriptors that `checkpoint` (`<name>.ckpt`) gives of pictures of `size` x `size`
-    pixels."""
+    pixels; flip: of both views (`extraction.ExtractionRecipe`), `<name>_160x160_AUG_REF.h5`."""
     stem, ending = os.path.splitext(os.fspath(checkpoint))
     if ending != ".ckpt":
         raise Refusal("{}: expected a checkpoint named <name>.ckpt, found {!r}".format(checkpoint, ending))
-    return "{}_{size}x{size}_{}.h5".format(stem, kind.suffix, size=size)
+    return "{}_{size}x{size}_{}{}.h5".format(stem, "AUG_" if flip else "", kind.suffix, size=size)
 
 
 def write_descriptors(path, descriptors, kind=REFERENCES):

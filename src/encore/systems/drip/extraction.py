@@ -18,6 +18,7 @@ from encore.runtime.shard_map import end_with_parent
 from encore.runtime.shared_memory import loader_bytes
 from encore.search.tiling import first_row_not_finite
 from encore.systems.drip.clean_view import NORMALISATIONS, VIEW_SIZE, clean_view, three_channels
+from encore.systems.drip.network import UnitNorm
 from encore.systems.drip.view_batches import normalised_pixels
 
 PORTION = 50
@@ -34,6 +35,9 @@ class ExtractionRecipe:
     size: int = limited(VIEW_SIZE, low=1)
     """Side of the view in pixels."""
     normalisation: str = limited("imagenet", choices=NORMALISATIONS)
+    flip: bool = False
+    """Whether the descriptor is the sum with that of the flipped view, at unit length again (published: an
+    option that is off, and that no result used). Published quirk: the flip is upside down."""
 
     def shared_memory(self, workers):
         """Bytes of shared memory that views need."""
@@ -121,7 +125,10 @@ def _described(network, views, recipe, device):
     for pixels in views:
         with torch.no_grad(), exact():
             inputs = normalised_pixels(pixels.to(device), recipe.normalisation)
-            yield network(inputs).float().cpu().numpy()
+            found = network(inputs)
+            if recipe.flip:
+                found = UnitNorm()(found + network(inputs.flip(2)))
+            yield found.float().cpu().numpy()
 
 
 def _views(pictures, ids, size, batches, workers):

@@ -148,9 +148,12 @@ def test_published_descriptors_of_the_published_network(tmp_path):
     assert network.criterion is None and not network.training
     recipe = ExtractionRecipe()
     found = extract(network, 256, pictures, pictures.ids("R"), recipe, tmp_path / "chunks", "r")
+    recipe = ExtractionRecipe(flip=True)
+    both = extract(network, 256, pictures, pictures.ids("R"), recipe, tmp_path / "flipped", "r")
     with np.load(str(golden("drip/model.npz"))) as arrays:
-        expected = arrays["embedding"]
-    assert np.abs(found.read(0, 2) - expected).max() < 1e-5
+        assert np.abs(found.read(0, 2) - arrays["embedding"]).max() < 1e-5
+        assert np.abs(both.read(0, 2) - arrays["embedding_tta"]).max() < 1e-5
+        assert np.abs(arrays["embedding_tta"] - arrays["embedding"]).max() > 1e-3
 
 
 def test_a_checkpoint_of_another_network_is_refused(tmp_path):
