@@ -11,7 +11,7 @@ from typing import Optional, Tuple
 from encore.runtime.parameters import limited, recipe_digest
 from encore.runtime.refusal import Refusal
 from encore.runtime.stage import Stage, needed, run_stage, stage_parser
-from encore.search.products import HostProducts, TorchProducts
+from encore.search.products import fastest_products
 from encore.systems.drip.descriptors_file import REFERENCES, TRAINING, open_descriptors, write_descriptors
 from encore.systems.drip.ensemble import DIMENSIONS, VERSIONS, make_ensemble
 from encore.systems.drip.evaluation import evaluate_descriptors
@@ -60,7 +60,7 @@ def main():
         stage.need_disk(2 * 4 * parameters.dimensions * rows, "the submissions")
         folder = os.path.join(stage.work_folder(recipe_digest(parameters)), "submission")
         os.makedirs(folder, exist_ok=True)
-        metrics = ensemble(models, training, parameters, truth, folder, products())
+        metrics = ensemble(models, training, parameters, truth, folder, fastest_products(METRIC))
         stage.metrics(metrics)
         stage.publish(folder, OUTPUT)
 
@@ -121,13 +121,6 @@ def measured(submission, truth, products, prefix, metrics):
     metrics[prefix + "average_precision"] = value.average_precision
     metrics[prefix + "recall_p90"] = value.recall_p90
     return value
-
-
-def products():
-    """Where distances are computed: on a GPU where torch finds one, else by NumPy."""
-    import torch
-
-    return TorchProducts("cuda", METRIC) if torch.cuda.is_available() else HostProducts(METRIC)
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ from encore.runtime.atomic import file_digest
 from encore.runtime.parameters import limited, read_parameters, recipe_digest
 from encore.runtime.refusal import Refusal
 from encore.runtime.stage import Stage, needed, run_stage, stage_parser
-from encore.search.products import HostProducts, TorchProducts
+from encore.search.products import fastest_products
 from encore.systems.drip.descriptors_file import REFERENCES, TRAINING, descriptors_path
 from encore.systems.drip.extraction import ExtractionRecipe
 from encore.systems.drip.inference import Inference, load_network, measure, pictures_identity
@@ -98,7 +98,7 @@ def in_pipeline(stage, run):
     os.makedirs(folder, exist_ok=True)
     made = inference.write(run.path(REFERENCES, folder), REFERENCES)
     training = inference.write(run.path(TRAINING, folder), TRAINING).reference
-    metrics = measure(made, training, truth, run.parameters.normalisation, products())
+    metrics = measure(made, training, truth, run.parameters.normalisation, fastest_products(METRIC))
     counts = {"queries": made.query, "references": made.reference, "training": training}
     stage.metrics(dict(metrics, **{name: int(rows.shape[0]) for name, rows in counts.items()}))
     stage.publish(folder, os.path.join(OUTPUT, stage.item))
@@ -113,14 +113,7 @@ def by_hand(stage, run, training, keep_references):
         write = inference.write_queries if keep_references and os.path.exists(path) else inference.write
         made[kind] = write(path, kind)
     neighbours = made[TRAINING].reference if training else None
-    measure(made[REFERENCES], neighbours, truth, run.parameters.normalisation, products())
-
-
-def products():
-    """Where distances are computed: on a GPU where torch finds one, else by NumPy."""
-    import torch
-
-    return TorchProducts("cuda", METRIC) if torch.cuda.is_available() else HostProducts(METRIC)
+    measure(made[REFERENCES], neighbours, truth, run.parameters.normalisation, fastest_products(METRIC))
 
 
 def parsed():

@@ -96,9 +96,7 @@ def published_run(chosen):
         deviation=labels.deviation or recipe.deviation,
     )
     shape = NetworkShape(chosen.get("model", "resnet18"), labels.classes)
-    parameters = TrainParameters(
-        chosen["val_dir"], chosen["train_dir"], chosen["fkd_path"], recipe=recipe
-    )
+    parameters = TrainParameters(chosen["val_dir"], chosen["train_dir"], chosen["fkd_path"], recipe=recipe)
     output = chosen.get("output_dir", PUBLISHED_OUTPUT)
     return StudentRun(shape.name, shape, parameters, output, True, chosen.get("wandb_api_key"))
 

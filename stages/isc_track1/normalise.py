@@ -8,7 +8,7 @@ import os
 from encore.runtime.parameters import from_mapping, read_parameters, recipe_digest
 from encore.runtime.refusal import Refusal
 from encore.runtime.stage import Stage, needed, run_stage, stage_parser
-from encore.search.products import HostProducts, TorchProducts
+from encore.search.products import fastest_products
 from encore.systems.isc_track1.descriptor_files import DESCRIPTORS
 from encore.systems.isc_track1.file_lists import QUERY_LIST
 from encore.systems.isc_track1.normalised_search import NormalisedSearch, NormaliseParameters, lists_of
@@ -38,7 +38,7 @@ def main():
             needed(os.path.join(DESCRIPTORS, arguments.group)),
             parameters,
             needed(os.path.join(QUERIES, QUERY_LIST)),
-            products(),
+            fastest_products(),
             arguments.norms,
             arguments.read_norms,
         )
@@ -99,13 +99,6 @@ def overridden(parameters, arguments):
         if getattr(arguments, key) is not None:
             values[key] = getattr(arguments, key)
     return from_mapping(NormaliseParameters, values, "published flags")
-
-
-def products():
-    """Where the inner products are computed: on a GPU where torch finds one, else by NumPy."""
-    import torch
-
-    return TorchProducts("cuda") if torch.cuda.is_available() else HostProducts()
 
 
 if __name__ == "__main__":
