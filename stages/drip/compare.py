@@ -8,13 +8,13 @@ import math
 import os
 from collections import OrderedDict
 from dataclasses import dataclass
-from typing import List, NamedTuple, Tuple
+from typing import List, NamedTuple
 
 from encore.runtime.atomic import replacing
 from encore.runtime.parameters import recipe_digest
 from encore.runtime.refusal import Refusal
 from encore.runtime.stage import Stage, needed, run_stage, stage_parser
-from encore.systems.drip.stage_values import START, read_stages
+from encore.systems.drip.stage_values import START, compared_pair, read_stages
 
 SYSTEM = "drip"
 CURVES = "plots/drip/train/{}.csv"
@@ -71,34 +71,6 @@ def read_inferred(path):
     if not isinstance(names, list) or not names or not all(isinstance(name, str) for name in names):
         raise Refusal("{}: drip.inferred: expected names of stages, found {!r}".format(path, names))
     return tuple(names)
-
-
-def is_control(values):
-    """Whether a stage goes without the method: trained weights, but random columns for its classes."""
-    return values.from_ != START and not values.makes_centroids
-
-
-def compared_pair(stages, path) -> Tuple:
-    """(stage with centroids, its control) by name: the first control of `stages`, and the stage that differs
-    from it by its kernel alone; control None where there is none, both where no stage has centroids."""
-    with_centroids = [name for name, values in stages.items() if values.makes_centroids]
-    controls = [name for name, values in stages.items() if is_control(values)]
-    if not controls:
-        return (with_centroids or [None])[0], None
-    control = controls[0]
-    for name in with_centroids:
-        if conditions(stages[name]) == conditions(stages[control]):
-            return name, control
-    raise Refusal(
-        "{}: drip.stages.{}: kernel random is the control of a stage with the same from, samples, batch_size "
-        "and qry_augs_intensity, found none: give it the values of that stage".format(path, control)
-    )
-
-
-def conditions(values):
-    """What a stage and its control share."""
-    samples = values.n_facebook_samples, values.n_imagenet_samples, values.n_frm_face_samples
-    return (values.from_,) + samples + (values.batch_size, values.qry_augs_intensity)
 
 
 def read_histories(stages):
@@ -166,7 +138,7 @@ def stage_metrics(stages, histories, pair):
     if control is not None:
         metrics["random_first_epoch_loss"] = histories[control].epochs[0].trn_loss
         metrics["drop"] = metrics["random_first_epoch_loss"] - metrics["centroid_first_epoch_loss"]
-    chain = [histories[name] for name, values in stages.items() if not is_control(values)]
+    chain = [histories[name] for name, values in stages.items() if not values.is_control]
     metrics["stages"] = len(chain)
     metrics["epochs"] = sum(len(history.epochs) for history in chain)
     metrics["trn_loss"], metrics["val_loss"] = chain[-1].epochs[-1][1:]

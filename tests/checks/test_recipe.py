@@ -27,6 +27,15 @@ def test_keys_of_the_machine_and_of_records_are_no_part_of_a_recipe():
     assert flatten({"recipe": dict.fromkeys(names, 1), "wandb_projects": 2}) == {"wandb_projects": 2}
 
 
+def test_what_drip_training_may_be_given_on_top_is_no_part_of_its_recipe():
+    values = {
+        "pictures": {"imagenet_order": "ids.pickle", "order_seed": 1},
+        "train": {"save_top_k": 9, "arc_s": 3},
+    }
+    assert flatten({"drip": values}) == {"drip.pictures.order_seed": 1, "drip.train.arc_s": 3}
+    assert flatten({"fkd": {"train": {"save_top_k": 9}}}) == {"fkd.train.save_top_k": 9}
+
+
 def test_changed_added_and_missing_keys_are_altered():
     assert altered_keys(
         {"a": 1, "b": {"c": [1, 2]}, "new": None}, {"a": 2, "b": {"c": [1, 2]}, "old": 0}

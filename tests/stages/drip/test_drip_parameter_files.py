@@ -1,6 +1,8 @@
 """Every drip stage accepts its section of both parameter files, and the published one holds the published
 schedule."""
 
+import os
+
 import pytest
 import yaml
 
@@ -10,9 +12,9 @@ from encore.systems.drip.held_out_queries import DripQueryParameters
 from encore.systems.drip.network import NetworkShape
 from encore.systems.drip.picture_folders import PictureParameters
 from encore.systems.drip.recipe import DripRecipe
-from encore.systems.drip.stage_values import read_stages
+from encore.systems.drip.stage_values import compared_pair, read_stages
 from encore.systems.drip.training_neighbours import PUBLISHED
-from stages.drip.compare import compared_pair, read_inferred
+from stages.drip.compare import read_inferred
 from stages.drip.ensemble import EnsembleParameters
 from stages.drip.infer import InferenceParameters
 from tests.stages.test_parameter_files import SIZES
@@ -74,6 +76,29 @@ def test_the_published_schedule_and_values():
     recipe = read_parameters(SIZES[0], "drip.train", DripRecipe)
     assert recipe.digest() == DripRecipe(text_layout="raqm").digest()
     assert read_parameters(SIZES[0], "drip.inference", InferenceParameters).normalisation == PUBLISHED
+
+
+def recipes():
+    """(id, recipe) of the claims that state another one."""
+    with open(os.path.join(os.path.dirname(SIZES[0]), "claims", "drip.yaml"), encoding="utf-8") as file:
+        return [(row["id"], row["recipe"]) for row in yaml.safe_load(file) if "recipe" in row]
+
+
+@pytest.mark.parametrize("recipe", [pytest.param(recipe, id=name) for name, recipe in recipes()])
+def test_the_recipe_of_every_claim_can_be_run(tmp_path, recipe):
+    with open(SIZES[0], encoding="utf-8") as file:
+        parameters = yaml.safe_load(file)
+    for key, value in recipe.items():
+        section, (*parts, last) = parameters, key.split(".")
+        for part in parts:
+            section = section[part]
+        assert last in section
+        section[last] = value
+    path = tmp_path / "params.yaml"
+    path.write_text(yaml.safe_dump(parameters, sort_keys=False))
+    for name, cls in SECTIONS.items():
+        read_parameters(path, "drip." + name, cls)
+    read_stages(path)
 
 
 def test_held_out_queries_of_the_mini_size_have_a_seed_of_their_own():

@@ -85,6 +85,17 @@ class DripStageValues:
         return self.kernel == "centroids" and self.from_ != START
 
     @property
+    def is_control(self):
+        """Whether the stage goes without the method: trained weights, but random columns for its classes."""
+        return self.from_ != START and not self.makes_centroids
+
+    @property
+    def conditions(self):
+        """What a stage and its control share."""
+        samples = self.n_facebook_samples, self.n_imagenet_samples, self.n_frm_face_samples
+        return (self.from_,) + samples + (self.batch_size, self.qry_augs_intensity)
+
+    @property
     def folder_name(self):
         """The published name of the folder that a stage writes by hand."""
         return "TEST26_%dk_nobias_l1" % (self.classes // 1000)
@@ -108,8 +119,8 @@ def read_stage(path, name):
 def read_stages(path):
     """Name -> DripStageValues of all stages of a parameter file, in its order.
 
-    Refusal, naming file and key, for values that do not fit, and for a `from` that is neither "start" nor a
-    stage above its own.
+    Refusal, naming file and key, for values that do not fit, for a `from` that is neither "start" nor a stage
+    above its own, and for a control without its stage.
     """
     import yaml
 
@@ -132,7 +143,29 @@ def read_stages(path):
                 )
             )
         known.append(name)
+    compared_pair(stages, path)
     return stages
+
+
+def compared_pair(stages, path):
+    """(stage with centroids, its control) by name: the first control of `stages`, and the stage that differs
+    from it by its kernel alone; control None where there is none, both where no stage has centroids.
+
+    Refusal, naming file and key, for a control without such a stage.
+    """
+    with_centroids = [name for name, values in stages.items() if values.makes_centroids]
+    controls = [name for name, values in stages.items() if values.is_control]
+    if not controls:
+        return (with_centroids or [None])[0], None
+    for name in with_centroids:
+        if stages[name].conditions == stages[controls[0]].conditions:
+            return name, controls[0]
+    raise Refusal(
+        "{}: kernel random is the control of a stage with the same from, samples, batch_size and "
+        "qry_augs_intensity, found none: give it the values of that stage, or leave it out".format(
+            _where(path, controls[0])
+        )
+    )
 
 
 def stage_of(mapping, where):
