@@ -38,7 +38,7 @@ def fitting_size(text, font, width, height):
         text_width = font.extent(text, pixels)[0]
         if text_width > width:
             continue
-        text_height = font.extent("A", pixels)[1]
+        text_height = font.line_height(pixels)
         if text_height <= height:
             return pixels, (text_width, text_height)
     raise ValueError("no font size lets {!r} fit into {}x{} pixels".format(text, width, height))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from PIL import Image
 
+from encore.data.augment.colour import by_table
+
 _LEVELS = Image.frombytes("L", (256, 1), bytes(range(256)))
 
 
@@ -16,7 +18,7 @@ def opacity(image, level):
     if image.mode in ("L", "RGB"):
         table = Image.new("L", (256, 1), 255)
         table.paste(_LEVELS, (0, 0), Image.new("L", (256, 1), int(255 * level)))
-        return image.point(list(table.tobytes()) * len(image.getbands()))
+        return by_table(image, table)
     rgba = image.convert("RGBA")
     mask = rgba.getchannel("A").point([int(alpha * level) for alpha in range(256)])
     white = Image.new("RGBA", image.size, (255, 255, 255, 0))

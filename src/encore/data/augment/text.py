@@ -39,6 +39,10 @@ class TextFont:
         left, _, right, bottom = face.getbbox(string)
         return right - left, bottom
 
+    def line_height(self, pixels):
+        """Height in pixels of a line of "A", counted as in `extent`, whatever a text's own letters."""
+        return _line_height(self.path, max(1, pixels), self._engine)
+
     def glyphs(self, string, pixels):
         """The 8-bit mask of `string` at a font size in pixels, and its (x, y) offset from the text's
         position.
@@ -51,6 +55,11 @@ class TextFont:
 @lru_cache(maxsize=512)
 def _face(path, pixels, engine):
     return ImageFont.truetype(path, pixels, layout_engine=engine)
+
+
+@lru_cache(maxsize=8192)
+def _line_height(path, pixels, engine):
+    return _face(path, pixels, engine).getbbox("A")[3]
 
 
 def _layout_engine(layout):

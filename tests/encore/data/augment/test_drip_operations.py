@@ -203,6 +203,9 @@ def test_a_screenshot_takes_the_picture_into_its_box():
 class FiveWide:
     """A font whose letters are `pixels` wide and high; text starts 1 pixel lower."""
 
+    def line_height(self, pixels):
+        return self.extent("A", pixels)[1]
+
     def extent(self, string, pixels):
         return len(string) * pixels, pixels + 1
 
