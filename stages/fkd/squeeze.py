@@ -27,14 +27,13 @@ from encore.systems.fkd.classifier_stage import (
 from encore.systems.fkd.networks import (
     NetworkShape,
     build,
-    check_named_digest,
     load_weights,
     published_teacher,
 )
 from encore.systems.fkd.sections import NETWORK, SYSTEM, TEACHER
 from encore.systems.fkd.tracking import HISTORY
 from encore.training.curves import write_curves
-from encore.training.published_weights import checked_digest
+from encore.training.published_weights import check_named_digest, checked_digest
 
 
 @dataclass(frozen=True)

@@ -100,3 +100,20 @@ def test_another_digest_and_a_digest_of_nothing_are_refused(tmp_path, monkeypatc
     write_size(tmp_path, start={"sha256": "0" * 64})
     with pytest.raises(Refusal, match="drip.start: sha256 is of a published file"):
         run(tmp_path, monkeypatch, "start")
+
+
+def test_the_digits_of_a_published_name_are_checked_where_no_digest_is_given(tmp_path, monkeypatch):
+    torch.save(backbone(9), str(tmp_path / "weights.pth"))
+    content = (tmp_path / "weights.pth").read_bytes()
+    digest = hashlib.sha256(content).hexdigest()
+    right, wrong = "weights-{}.pth".format(digest[:8]), "ecanfnet_l1_ra2-7dce93cd.pth"
+    for name in (right, wrong):
+        (tmp_path / name).write_bytes(content)
+    write_size(tmp_path, start={"published": wrong})
+    with pytest.raises(Refusal, match=wrong + ": its SHA-256 begins with .*, its name says 7dce93cd"):
+        run(tmp_path, monkeypatch, "start")
+    assert not (tmp_path / OUTPUT).exists()
+    for values in ({"published": right}, {"published": wrong, "sha256": digest}):
+        write_size(tmp_path, start=values)
+        run(tmp_path, monkeypatch, "start")
+        assert recorded(tmp_path, "metrics", "start")["published"] == 1

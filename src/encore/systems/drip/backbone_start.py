@@ -12,9 +12,9 @@ import torch
 from encore.data.safetensors_file import TensorFile
 from encore.runtime.parameters import limited
 from encore.runtime.refusal import Refusal
-from encore.systems.drip.network import build, load_backbone
+from encore.systems.drip.network import backbone_state, build, load_backbone
 from encore.training import checkpoint_files
-from encore.training.published_weights import checked_digest
+from encore.training.published_weights import check_named_digest, checked_digest
 
 FILE = "models/drip/start/backbone.pth"
 """A state dict under timm's keys, read by `network.load_backbone`."""
@@ -27,7 +27,7 @@ class StartParameters:
     published: Optional[str] = limited(None)
     """timm's weights of the backbone, trained on ImageNet (.pth or .safetensors); null: values by seed."""
     sha256: Optional[str] = limited(None)
-    """Digest that the file must have; null: none is recorded."""
+    """Digest that the file must have; null: only the digits that a published name carries."""
     seed: int = limited(0, low=0)
 
     def __post_init__(self):
@@ -40,19 +40,18 @@ def write_start(path, shape, parameters):
     published file or None, tensors, numbers in them).
 
     The exponent of the pooling is none of them: it starts at NetworkShape.gem_p. Refusal for a published file
-    that is missing, has another digest, or is not of this backbone, tensor by tensor.
+    that is missing, has another digest (without one: than its name says), or is not of this backbone, tensor
+    by tensor.
     """
     digest, published = None, parameters.published
     if published is not None:
         digest = checked_digest(published, parameters.sha256)
+        if parameters.sha256 is None:
+            check_named_digest(published, digest)
     network = build(shape, parameters.seed)
     if published is not None:
         network = load_backbone(network, _torch_file(published, path))
-    state = OrderedDict(
-        (key, value.detach().clone())
-        for key, value in network.backbone[0].state_dict().items()
-        if key.rsplit(".", 2)[-2:] not in (["global_pool", "p"], ["avgpool", "p"])
-    )
+    state = OrderedDict((key, value.detach().clone()) for key, value in backbone_state(network).items())
     checkpoint_files.save(path, state)
     return digest, len(state), sum(value.numel() for value in state.values())
 

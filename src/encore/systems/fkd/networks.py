@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import os
-import re
 from dataclasses import dataclass
 from typing import NamedTuple, Optional, Tuple
 
@@ -64,8 +63,6 @@ PUBLISHED_TEACHERS = (
     PublishedTeacher("resnet101", "resnet101-63fe2227.pth", 77.374),
 )
 """IMAGENET1K_V1, which the published scripts take; torchvision's V2 are other networks' weights."""
-DIGEST_IN_NAME = re.compile(r"-([0-9a-f]{8})\.pth$")
-"""How torchvision names its files."""
 
 
 @dataclass(frozen=True)
@@ -185,17 +182,6 @@ def published_teacher(path):
     """The PublishedTeacher that the name of the file at `path` says it is, or None."""
     named = [teacher for teacher in PUBLISHED_TEACHERS if teacher.file == os.path.basename(path)]
     return named[0] if named else None
-
-
-def check_named_digest(path, digest):
-    """Refuse a file whose SHA-256 `digest` (64 hex digits) does not begin with the 8 hex digits of its name,
-    `<network>-<digits>.pth`, as torch.hub does; a name without any says nothing."""
-    named = DIGEST_IN_NAME.search(os.path.basename(path))
-    if named is not None and not digest.startswith(named.group(1)):
-        raise Refusal(
-            "%s: its SHA-256 begins with %s, its name says %s: take the published file again, or give sha256"
-            % (path, digest[:8], named.group(1))
-        )
 
 
 def frozen(network):

@@ -13,11 +13,11 @@ from encore.systems.fkd.networks import (
     PUBLISHED_TEACHERS,
     NetworkShape,
     build,
-    check_named_digest,
     frozen,
     load_weights,
     published_teacher,
 )
+from encore.training.published_weights import check_named_digest
 from tests.encore.systems.fkd.formula_weights import formula_weights
 from tests.golden_files import golden
 
