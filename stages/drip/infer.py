@@ -76,7 +76,8 @@ class _Run(NamedTuple):
         stage.need_shared_memory(self.recipe.shared_memory(workers), "decoded pictures")
         device = "cuda" if torch.cuda.is_available() else "cpu"
         network, chunks = load_network(self.shape, self.checkpoint), os.path.join(work, "chunks")
-        return Inference(network, width, pictures, self.recipe, chunks, workers, device)
+        digest = stage.recorded["checkpoint_sha256"]
+        return Inference(network, width, pictures, self.recipe, chunks, workers, device, digest)
 
     def begin(self, stage):
         """(Inference, work folder), with everything on record."""

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 
+from encore.data.image_source import open_source
 from encore.data.manifest import NAME, Manifest
 from encore.runtime.parameters import recipe_digest
 from encore.runtime.stage import Stage, needed, run_stage, stage_parser
-from encore.systems.drip.picture_folders import FOLDER, PictureParameters, write_pictures
+from encore.systems.drip.picture_folders import FOLDER, PictureParameters, source_identity, write_pictures
 from encore.systems.drip.samples import check_ground_truth
 
 ROLES = {
@@ -37,7 +38,8 @@ def main():
 
 def sources(stage, parameters):
     """(how many pictures, what they are) of the folders: from the manifest of a data set that an earlier
-    stage made, or from what the data check recorded."""
+    stage made, or from what the data check recorded. Faces, which no published model uses, may be without a
+    record: their folder is scanned."""
     counts, identities = [], []
     for name, role in ROLES.items():
         spec = getattr(parameters, name)
@@ -48,10 +50,23 @@ def sources(stage, parameters):
             counts.append(manifest.count)
             identities.append(manifest.digest)
         else:
-            (record,) = stage.inputs(role)
-            counts.append(record["count"])
-            identities.append(record)
+            count, identity = unrecorded(spec) if is_raw_faces(name, role) else recorded(stage, role)
+            counts.append(count)
+            identities.append(identity)
     return counts, identities
+
+
+def recorded(stage, role):
+    (record,) = stage.inputs(role)
+    return record["count"], record
+
+
+def is_raw_faces(name, role):
+    return name == "face_frames" and not os.path.exists(os.path.join("inputs", role + ".json"))
+
+
+def unrecorded(spec):
+    return len(open_source(spec)), source_identity(spec)
 
 
 if __name__ == "__main__":

@@ -5,8 +5,7 @@ from __future__ import annotations
 from encore.runtime.atomic import file_digest
 from encore.runtime.parameters import recipe_digest
 from encore.runtime.stage import Stage, needed, run_stage, stage_parser
-from encore.systems.drip.held_out_queries import DripQueryParameters
-from encore.systems.isc.query_set import write_query_set
+from encore.systems.drip.held_out_queries import DripQueryParameters, write_drip_queries
 
 OUTPUT = "data/drip/queries"
 
@@ -21,9 +20,9 @@ def main():
         if parameters.ground_truth is not None:
             digest = recipe_digest(digest, file_digest(needed(parameters.ground_truth)))
         work = stage.work_folder(digest)
-        manifest = write_query_set(work, parameters, digest, "drip")
+        manifest, raised = write_drip_queries(work, parameters, digest)
         stage.publish(work, OUTPUT)
-        stage.metrics({"queries": manifest.count, "bytes": manifest.bytes})
+        stage.metrics(dict(raised, queries=manifest.count, bytes=manifest.bytes))
 
 
 if __name__ == "__main__":

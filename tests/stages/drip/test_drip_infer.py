@@ -1,4 +1,5 @@
 import dataclasses
+import hashlib
 import json
 import os
 import shutil
@@ -13,8 +14,10 @@ from encore.runtime.refusal import Refusal
 from encore.systems.drip import extraction
 from encore.systems.drip.descriptors_file import REFERENCES, TRAINING, open_descriptors
 from encore.systems.drip.evaluation import evaluate_descriptors
+from encore.systems.drip.inference import pictures_identity
 from encore.systems.drip.network import NetworkShape, build
 from encore.systems.drip.published_checkpoints import write_checkpoint
+from encore.systems.drip.sample_pictures import SamplePictures
 from encore.systems.drip.training_neighbours import TrainingNormalisation
 from tests.encore.killed_run import die, finish, start
 from tests.stages.drip.drip_size import recorded, run, write_parameters, write_size
@@ -162,6 +165,55 @@ def test_new_queries_with_the_references_that_are_there(size, monkeypatch):
     with h5py.File(str(path), "r") as found, h5py.File(str(size / "whole.h5"), "r") as whole:
         assert np.array_equal(found["query"][()], whole["query"][()])
         assert np.array_equal(found["reference"][()], kept)
+
+
+def test_references_of_another_checkpoint_are_not_kept(size, monkeypatch, capsys):
+    checkpoint, path = CHECKPOINTS + "/last.ckpt", size / CHECKPOINTS / "last_24x24_REF.h5"
+    flags = ("--checkpoint-path", checkpoint, "--batch-size", "20", "--keep-references")
+    run(size, monkeypatch, "infer", *flags[:-1])
+    with h5py.File(str(path), "r") as file:
+        digest = file.attrs["checkpoint_sha256"]
+    assert digest == hashlib.sha256((size / checkpoint).read_bytes()).hexdigest()
+    content = path.read_bytes()
+    write_checkpoint(str(size / checkpoint), build(SHAPE, 4, classes=40), 0, 10)
+    other = hashlib.sha256((size / checkpoint).read_bytes()).hexdigest()
+    message = "last_24x24_REF.h5: made by the checkpoint of SHA-256 {}, this one has {}: leave"
+    with pytest.raises(Refusal, match=message.format(digest, other)):
+        run(size, monkeypatch, "infer", *flags)
+    assert path.read_bytes() == content
+    with h5py.File(str(path), "r+") as file:
+        del file.attrs["checkpoint_sha256"]  # as published
+    capsys.readouterr()
+    run(size, monkeypatch, "infer", *flags)
+    warning = "encore: {}: names no checkpoint: ".format(path.relative_to(size))
+    assert [line for line in capsys.readouterr().err.splitlines() if line.startswith(warning)]
+    with h5py.File(str(path), "r") as file:
+        assert dict(file.attrs) == {}  # whose its references are is still not known
+
+
+def test_a_line_tells_of_a_kernel_that_is_left_out(size, monkeypatch, capsys):
+    def lines():
+        return [line for line in capsys.readouterr().err.splitlines() if "kernel" in line]
+
+    checkpoint = size / CHECKPOINTS / "last.ckpt"
+    run(size, monkeypatch, "infer", STAGE)
+    assert lines() == [
+        "encore: {}: its kernel of 40 classes is left out: descriptors do without it".format(
+            checkpoint.relative_to(size)
+        )
+    ]
+    write_checkpoint(str(checkpoint), build(SHAPE, 3), 0, 10)
+    run(size, monkeypatch, "infer", STAGE)
+    assert lines() == []
+
+
+def test_replaced_pictures_of_a_plain_folder_are_described_anew(tmp_path):
+    folder = tmp_path / "reference_images"
+    folder.mkdir()
+    (folder / "R000000.jpg").write_bytes(b"one")
+    found = pictures_identity(SamplePictures(tmp_path))
+    (folder / "R000000.jpg").write_bytes(b"other")
+    assert len(found) == 1 and pictures_identity(SamplePictures(tmp_path)) != found
 
 
 def test_without_normalisation_it_is_not_measured(size, monkeypatch):

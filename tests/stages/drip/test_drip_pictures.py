@@ -5,12 +5,14 @@ import tarfile
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from encore.data.manifest import verify_manifest
 from encore.data.shards import ShardSet
 from encore.runtime.refusal import Refusal
 from encore.runtime.seeds import derive_seed
 from encore.systems.drip import resized_copies
+from encore.systems.drip.picture_folders import source_identity
 from encore.systems.drip.resized_copies import square_copy
 from encore.systems.drip.sample_pictures import SamplePictures
 from encore.systems.drip.samples import read_id_list, training_samples
@@ -112,6 +114,59 @@ def test_missing_inputs_are_refused(tmp_path, monkeypatch):
     (tmp_path / "inputs" / "drip_imagenet.json").unlink()
     with pytest.raises(Refusal, match="inputs/drip_imagenet.json: missing: run `encore data` first"):
         run(tmp_path, monkeypatch, "pictures")
+
+
+def test_a_folder_of_faces_needs_no_record(tmp_path, monkeypatch):
+    write_size(tmp_path, pictures=dict(GIVEN, face_frames="faces", training_images=None))
+    with pytest.raises(Refusal, match="faces: missing"):
+        run(tmp_path, monkeypatch, "pictures")
+    (tmp_path / "faces").mkdir()
+    for number in range(3):
+        picture = Image.new("RGB", (9, 7), (10 * number, 200, 30))
+        picture.save(str(tmp_path / "faces" / "F{:06d}.jpg".format(number)), "JPEG")
+    run(tmp_path, monkeypatch, "pictures")
+    assert recorded(tmp_path, "metrics", "pictures")["face_frames"] == 3
+    folder = tmp_path / OUTPUT
+    assert sorted(read_id_list(str(folder / "ids/faces.txt"), "F")) == ["F000000", "F000001", "F000002"]
+    recipe = ShardSet(folder / "face_frames").manifest.recipe_digest
+    picture.save(str(tmp_path / "faces" / "F000001.jpg"), "JPEG", quality=20)  # another picture of that name
+    run(tmp_path, monkeypatch, "pictures")
+    assert ShardSet(folder / "face_frames").manifest.recipe_digest != recipe
+    # The other folders stand in inputs.yaml: there the record is asked for.
+    (tmp_path / "inputs" / "drip_references.json").unlink()
+    with pytest.raises(Refusal, match="inputs/drip_references.json: missing"):
+        run(tmp_path, monkeypatch, "pictures")
+
+
+def test_a_plain_folder_is_known_by_its_files(tmp_path):
+    folder, found = tmp_path / "training_images", []
+    folder.mkdir()
+    for name, content, when in (("a.jpg", b"12", 10), ("b.jpg", b"34", 20), ("b.jpg", b"345", 20)):
+        (folder / name).write_bytes(content)
+        os.utime(str(folder / name), ns=(0, when))
+        found.append(source_identity(str(folder)))
+    os.utime(str(folder / "a.jpg"), ns=(0, 11))  # replaced by one of that size
+    found.append(source_identity(str(folder)))
+    (folder / "b.jpg").rename(folder / "c.jpg")
+    found.append(source_identity(str(folder)))
+    assert len(set(found)) == 5 and all(len(digest) == 64 for digest in found)
+    (folder / ".DS_Store").write_bytes(b"")
+    (folder / "thumbs").mkdir()
+    assert source_identity(str(folder)) == found[-1]
+    folder.rename(tmp_path / "moved")
+    assert source_identity(str(tmp_path / "moved")) == found[-1]
+
+
+def test_a_tar_is_known_by_its_state_and_a_data_set_by_its_manifest(tmp_path, monkeypatch):
+    with tarfile.open(str(tmp_path / "a.tar"), "w"):
+        pass
+    found = [source_identity(str(tmp_path / "a.tar") + "#" + prefix) for prefix in ("x", "y")]
+    os.utime(str(tmp_path / "a.tar"), ns=(0, 11))
+    assert len({*found, source_identity(str(tmp_path / "a.tar") + "#x")}) == 3
+    write_size(tmp_path, pictures=GIVEN)
+    run(tmp_path, monkeypatch, "pictures")
+    folder = tmp_path / OUTPUT / "training_images"
+    assert source_identity(str(folder)) == ShardSet(folder).manifest.digest
 
 
 def counted(folder, killed_at=None):

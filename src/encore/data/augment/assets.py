@@ -41,12 +41,17 @@ class Assets:
         """SHA-256 over names and content of all files that can reach a picture, as hex."""
         paths = [os.path.join(EMOJI_FOLDER, name) for name in self.emoji_names]
         paths += [FONT_FILE, FONT_FILE[: -len(".ttf")] + ".pkl"]
-        total = hashlib.sha256()
-        for path in paths:
-            with open(os.path.join(self.folder, path), "rb") as file:
-                content = hashlib.sha256(file.read()).hexdigest()
-            total.update("{} {}\n".format(path.replace(os.sep, "/"), content).encode("utf-8"))
-        return total.hexdigest()
+        return files_digest(self.folder, paths)
+
+
+def files_digest(folder, paths):
+    """SHA-256 over names and content of the files `paths` below `folder`, in their order, as hex."""
+    total = hashlib.sha256()
+    for path in paths:
+        with open(os.path.join(folder, path), "rb") as file:
+            content = hashlib.sha256(file.read()).hexdigest()
+        total.update("{} {}\n".format(path.replace(os.sep, "/"), content).encode("utf-8"))
+    return total.hexdigest()
 
 
 def installed_folder():

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import glob
-import hashlib
 import os
 
 from PIL import Image
 
-from encore.data.augment.assets import installed_folder
+from encore.data.augment.assets import files_digest, installed_folder
 from encore.data.augment.drip_fonts import DRIP_FONTS
 from encore.data.augment.text import TextFont
 from encore.runtime.refusal import Refusal
@@ -52,12 +51,7 @@ class DripAssets:
         paths = [os.path.join("twemojis", *name.split("/")) for name in self.emoji_names]
         for name in self.font_names:
             paths += [os.path.join("fonts", name + ending) for ending in (".ttf", ".pkl")]
-        total = hashlib.sha256()
-        for path in paths:
-            with open(os.path.join(self.folder, path), "rb") as file:
-                content = hashlib.sha256(file.read()).hexdigest()
-            total.update("{} {}\n".format(path.replace(os.sep, "/"), content).encode("utf-8"))
-        return total.hexdigest()
+        return files_digest(self.folder, paths)
 
     def _font_path(self, name):
         return os.path.join(self.folder, "fonts", name + ".ttf")

@@ -29,6 +29,8 @@ class Kind:
     letter: str
 
 
+CHECKPOINT = "checkpoint_sha256"
+"""Attribute of a file: who made its descriptors."""
 REFERENCES = Kind("REF", "R")
 TRAINING = Kind("TRN", "T")
 
@@ -42,13 +44,15 @@ def descriptors_path(checkpoint, kind=REFERENCES, size=160, flip=False):
     return "{}_{size}x{size}_{}{}.h5".format(stem, "AUG_" if flip else "", kind.suffix, size=size)
 
 
-def write_descriptors(path, descriptors, kind=REFERENCES):
+def write_descriptors(path, descriptors, kind=REFERENCES, checkpoint=None):
     """Write a Submission, atomically, in the order of its rows.
 
     `query` and `reference`: float32 (n, d), in memory or sets of `tiling`, whose blocks of BLOCK rows are
     read one after the other, each once. So the references of a file that is open can be written over it
-    with new queries. Refuses, by file, data set and row, as many ids as not rows, an id that comes twice or
-    begins with another letter, unequal widths, and NaN or infinity.
+    with new queries. checkpoint: SHA-256 of the file whose network made them, kept as the attribute
+    CHECKPOINT (published files have none, and their readers do not ask); None: of none, or of several.
+    Refuses, by file, data set and row, as many ids as not rows, an id that comes twice or begins with another
+    letter, unequal widths, and NaN or infinity.
     """
     import h5py
 
@@ -61,6 +65,8 @@ def write_descriptors(path, descriptors, kind=REFERENCES):
         _check_ids(path, name, rows.shape, ids, kind)
     with replacing(path, "w+b") as file:
         with h5py.File(file, "w") as store:
+            if checkpoint is not None:
+                store.attrs[CHECKPOINT] = checkpoint
             for name, rows, ids in sides:
                 _store_rows(store, path, name, rows)
                 store.create_dataset(
@@ -94,6 +100,11 @@ def open_descriptors(path, kind=REFERENCES):
         )
     query = rows["query"].read(0, len(rows["query"]))
     return Submission(query, rows["reference"], ids["query"], ids["reference"])
+
+
+def checkpoint_of(path):
+    """SHA-256 of the checkpoint that made a descriptor file, as its attribute says; None: it says nothing."""
+    return read_attributes(path).get(CHECKPOINT)
 
 
 class StoredRows:

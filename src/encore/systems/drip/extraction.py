@@ -7,19 +7,18 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch.utils.data import DataLoader, Dataset, get_worker_info
 
 from encore.runtime.atomic import replacing
 from encore.runtime.numerics import exact
 from encore.runtime.parameters import limited
 from encore.runtime.progress import progress
 from encore.runtime.refusal import Refusal
-from encore.runtime.shard_map import end_with_parent
 from encore.runtime.shared_memory import loader_bytes
 from encore.search.tiling import first_row_not_finite
 from encore.systems.drip.clean_view import NORMALISATIONS, VIEW_SIZE, clean_view, three_channels
 from encore.systems.drip.network import UnitNorm
 from encore.systems.drip.view_batches import normalised_pixels
+from encore.systems.drip.view_loader import made_in_order, stacked
 
 PORTION = 50
 """Most pictures that a loader process hands over at a time, to spare shared memory."""
@@ -138,56 +137,26 @@ def _views(pictures, ids, size, batches, workers):
         for first, last in batches
         for begin in range(first, last, PORTION)
     ]
-    parent = os.getpid()
-    loader = iter(
-        DataLoader(
-            _Portions(pictures, ids, size),
-            batch_size=None,
-            sampler=portions,
-            num_workers=workers,
-            collate_fn=_as_it_is,
-            worker_init_fn=lambda _: end_with_parent(parent),
-            generator=torch.Generator(),  # or starting would draw from the global one
-        )
-    )
+    made = made_in_order(_Portion(pictures, ids, size), portions, workers)
     for first, last in batches:
-        parts = []
-        for _ in range(first, last, PORTION):
-            part = next(loader)
-            if isinstance(part, str):
-                raise Refusal(part)
-            parts.append(part)
-        yield torch.cat(parts)
+        yield torch.cat([next(made) for _ in range(first, last, PORTION)])
 
 
-class _Portions(Dataset):
-    """Item (first, last) -> the views of these ids, or the text of a Refusal: a loader would wrap the
-    exception in a process's traceback."""
+class _Portion:
+    """(first, last) -> the views of these ids."""
 
     def __init__(self, pictures, ids, size):
         self.pictures, self.ids, self.size = pictures, ids, size
 
-    def __getitem__(self, key):
+    def __call__(self, key):
+        first, last = key
+        return stacked(map(self._view, self.ids[first:last]), last - first, self.size)
+
+    def _view(self, sample_id):
         try:
-            return self._made(*key)
-        except Refusal as refusal:
-            return str(refusal)
-
-    def _made(self, first, last):
-        pixels = torch.empty((last - first, 3, self.size, self.size), dtype=torch.uint8)
-        if get_worker_info() is not None:
-            pixels.share_memory_()  # from the start, so that handing it over copies nothing
-        out = pixels.numpy()
-        for row, sample_id in enumerate(self.ids[first:last]):
-            try:
-                view = three_channels(clean_view(self.pictures.open(sample_id), self.size))
-            except ValueError as error:
-                raise Refusal(
-                    "{}: {}: make the resized copies again from an RGB picture".format(sample_id, error)
-                ) from None
-            out[row] = view.transpose(2, 0, 1)
-        return pixels
-
-
-def _as_it_is(part):
-    return part
+            view = three_channels(clean_view(self.pictures.open(sample_id), self.size))
+        except ValueError as error:
+            raise Refusal(
+                "{}: {}: make the resized copies again from an RGB picture".format(sample_id, error)
+            ) from None
+        return view.transpose(2, 0, 1)

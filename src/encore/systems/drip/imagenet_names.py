@@ -15,6 +15,7 @@ import re
 import shutil
 
 from encore.runtime.atomic import replacing, sync_folder
+from encore.runtime.progress import progress
 from encore.runtime.refusal import Refusal
 from encore.systems.drip.samples import ID_SPACES
 
@@ -129,7 +130,7 @@ def _new_plan(root, target, mode):
 def _apply(plan, root, target, mode):
     """Carry out what is left of `plan`. None of its ids was taken before: a file there is finished."""
     there = {entry.name for entry in os.scandir(target)}
-    for path, sample_id in plan:
+    for path, sample_id in progress(plan, len(plan), "pictures"):
         source, name = os.path.join(root, path), sample_id + ".jpg"
         done = name in there
         try:

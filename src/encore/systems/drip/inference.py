@@ -4,46 +4,58 @@ pictures (spec drip 6.3)."""
 from __future__ import annotations
 
 import os
+import sys
 import warnings
 from dataclasses import replace
 
 from encore.data.descriptors import Submission
-from encore.data.manifest import NAME, Manifest
 from encore.runtime.refusal import Refusal
 from encore.systems.drip.descriptors_file import (
     QUERY_LETTER,
     REFERENCES,
     TRAINING,
+    checkpoint_of,
     open_descriptors,
     write_descriptors,
 )
 from encore.systems.drip.evaluation import evaluate_descriptors
 from encore.systems.drip.extraction import extract
 from encore.systems.drip.network import build
-from encore.systems.drip.published_checkpoints import STATE, read_container, restore
+from encore.systems.drip.picture_folders import source_identity
+from encore.systems.drip.published_checkpoints import STATE, current_names, read_container, restore
 from encore.systems.drip.samples import ID_SPACES
 
 LETTERS = QUERY_LETTER + REFERENCES.letter + TRAINING.letter
+KERNEL = "criterion.kernel"
+"""Key of the ArcFace head in a checkpoint, (numbers of a descriptor, classes)."""
 
 
 def load_network(shape, path):
     """The DripNetwork of a NetworkShape with the weights of a checkpoint, ours or a published one, without
     its head, in eval mode.
 
-    The number of classes does not matter. Published: the network has a head of 40 classes, so its kernel, of
-    another shape, is left out with a warning, and any other tensor too. Refusal for such another one, and for
-    a file that is no checkpoint.
+    The number of classes does not matter. Published: the network has a head of 40 classes, so a kernel of
+    another shape is left out with a warning, and any other tensor too. Here every kernel is left out, which a
+    line on stderr says. Refusal for any other tensor, and for a file that is no checkpoint.
     """
-    network = build(shape, seed=0)
+    network, state = build(shape, seed=0), read_container(path)[STATE]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        restored = restore(network, read_container(path)[STATE], path)
+        restored = restore(network, state, path)
     if restored.kept:
         raise Refusal(
             "{}: {} of {} tensors are missing or of another shape, the first is {}: name the network that "
             "was trained in drip.network".format(
                 path, len(restored.kept), len(restored.kept) + len(restored.copied), restored.kept[0]
             )
+        )
+    kernel = current_names(state).get(KERNEL)
+    if kernel is not None:
+        print(
+            "encore: {}: its kernel of {} classes is left out: descriptors do without it".format(
+                path, kernel.shape[-1]
+            ),
+            file=sys.stderr,
         )
     return network.eval()
 
@@ -52,15 +64,16 @@ class Inference:
     """Descriptor files of the pictures below one folder (SamplePictures) by one network.
 
     recipe: ExtractionRecipe; work: folder of the chunks, of this network, recipe and these pictures alone.
-    width: numbers of a descriptor. All pictures of a kind are described, by number; published are the queries
+    width: numbers of a descriptor. checkpoint: SHA-256 of the network's file, which the descriptor files name
+    too, or None. All pictures of a kind are described, by number; published are the queries
     0 to 49,999, and 1,000,000 references or training pictures.
     """
 
-    def __init__(self, network, width, pictures, recipe, work, workers=0, device="cpu"):
+    def __init__(self, network, width, pictures, recipe, work, workers=0, device="cpu", checkpoint=None):
         self._network, self._width = network.to(device), width
         self._pictures, self._recipe, self._work = pictures, recipe, work
         self._how = {"workers": workers, "device": device}
-        self._made = {}
+        self._checkpoint, self._made = checkpoint, {}
 
     def described(self, letter):
         """(descriptors as a set of `tiling`, ids) of the pictures of `letter`; Refusal where is none."""
@@ -84,29 +97,44 @@ class Inference:
         query, query_ids = self.described(QUERY_LETTER)
         reference, reference_ids = self.described(kind.letter)
         made = Submission(query.read(0, len(query_ids)), reference, query_ids, reference_ids)
-        write_descriptors(path, made, kind)
+        write_descriptors(path, made, kind, self._checkpoint)
         return made
 
     def write_queries(self, path, kind):
         """Write new queries into the descriptor file `path`, whose references (or training pictures) stay ->
-        Submission. As published for the queries of phase 2; the file must be of the same network."""
+        Submission. As published for the queries of phase 2.
+
+        Refusal, before any work, for a file that names another checkpoint. One that names none, such as a
+        published one, is taken with a line on stderr, and names none afterwards.
+        """
+        made_by = self._maker_of(path)
         query, query_ids = self.described(QUERY_LETTER)
         there = open_descriptors(path, kind)
         made = replace(there, query=query.read(0, len(query_ids)), query_ids=query_ids)
-        write_descriptors(path, made, kind)
+        write_descriptors(path, made, kind, made_by)
         return open_descriptors(path, kind)
+
+    def _maker_of(self, path):
+        found = checkpoint_of(path)
+        if found is None:
+            print(
+                "encore: {}: names no checkpoint: whether its rows are of this one is not checked".format(
+                    path
+                ),
+                file=sys.stderr,
+            )
+        elif self._checkpoint is not None and found != self._checkpoint:
+            raise Refusal(
+                "{}: made by the checkpoint of SHA-256 {}, this one has {}: leave --keep-references out, or "
+                "give that checkpoint".format(path, found, self._checkpoint)
+            )
+        return found
 
 
 def pictures_identity(pictures):
-    """What the pictures of each kind are: digest of a data set; place and ids of a folder of files."""
-    found = []
-    for letter in LETTERS:
-        folder = os.path.join(pictures.root, ID_SPACES[letter].folder)
-        if os.path.isfile(os.path.join(folder, NAME)):
-            found.append(Manifest.read(folder).digest)
-        elif os.path.isdir(folder):
-            found.append([os.path.abspath(folder), pictures.ids(letter).digest])
-    return found
+    """What the pictures of each kind that is there are (`picture_folders.source_identity`)."""
+    folders = [os.path.join(pictures.root, ID_SPACES[letter].folder) for letter in LETTERS]
+    return [source_identity(folder) for folder in folders if os.path.isdir(folder)]
 
 
 def measure(submission, training, truth, normalisation, products):

@@ -198,6 +198,16 @@ def with_gem(network, p, name):
     return network, features
 
 
+def backbone_state(network):
+    """The state dict of a DripNetwork's backbone under timm's keys, without the pooling's exponent, which
+    timm's networks have not."""
+    return OrderedDict(
+        (key, value)
+        for key, value in network.backbone[0].state_dict().items()
+        if key.rsplit(".", 2)[-2:] not in (["global_pool", "p"], ["avgpool", "p"])
+    )
+
+
 def load_backbone(network, path):
     """Load timm's published weights of the backbone (a state dict, in a torch file) into a DripNetwork, and
     return it; the classifier in the file is left out, the pooling's exponent stays.
@@ -205,11 +215,7 @@ def load_backbone(network, path):
     Refusal, naming the file and the first such key, for one that is missing, unknown or of another shape.
     """
     found = safe_load(path)
-    own = OrderedDict(
-        (key, value)
-        for key, value in network.backbone[0].state_dict().items()
-        if key.rsplit(".", 2)[-2:] not in (["global_pool", "p"], ["avgpool", "p"])
-    )
+    own = backbone_state(network)
     if not isinstance(found, dict):
         raise Refusal("%s holds no weights: give the state dict of the backbone" % path)
     found = {key: value for key, value in found.items() if not key.startswith(_CLASSIFIER_KEYS)}

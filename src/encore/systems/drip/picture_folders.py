@@ -6,6 +6,7 @@ order these pictures become classes, and templates/ with `bboxes.json` and the s
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from typing import Optional
 
 import numpy as np
 
+from encore.data.manifest import NAME, Manifest
 from encore.data.shards import ShardSet
 from encore.runtime.parameters import limited
 from encore.systems.drip.resized_copies import ResizedCopyParameters, write_resized_copies
@@ -91,3 +93,31 @@ def class_order(folder, letter, path, seed):
     ids = read_id_list(path, letter)
     SamplePictures(folder).require(ids)
     return ids
+
+
+def source_identity(spec):
+    """What the pictures at `spec` (as `open_source` takes it) are, as 64 hex digits: the digest of a data
+    set; of a plain folder or a tar, SHA-256 over names, sizes and times of change.
+
+    A folder is scanned once and no picture is read. Hidden files and folders in it do not count.
+    """
+    path, _, prefix = str(spec).partition("#")
+    if os.path.isfile(os.path.join(path, NAME)):
+        return Manifest.read(path).digest
+    if os.path.isdir(path):
+        with os.scandir(path) as entries:
+            lines = [
+                _state(entry.name, entry.stat())
+                for entry in entries
+                if not entry.name.startswith(".") and entry.is_file()
+            ]
+    else:
+        lines = [_state(prefix, os.stat(path))]
+    total = hashlib.sha256()
+    for line in sorted(lines):
+        total.update(line)
+    return total.hexdigest()
+
+
+def _state(name, status):
+    return os.fsencode(name) + b" %d %d\n" % (status.st_size, status.st_mtime_ns)

@@ -8,10 +8,9 @@ from dataclasses import dataclass
 from typing import NamedTuple, Optional
 
 from encore.data.augment.drip_assets import DripAssets
-from encore.data.image_source import open_source
 from encore.runtime.atomic import file_digest
 from encore.systems.drip.class_views import build_views
-from encore.systems.drip.picture_folders import FOLDER, ORDERS, TEMPLATES
+from encore.systems.drip.picture_folders import FOLDER, ORDERS, TEMPLATES, source_identity
 from encore.systems.drip.sample_pictures import SamplePictures
 from encore.systems.drip.samples import ID_SPACES, TrainingSamples, read_id_list, training_samples
 from encore.systems.drip.screenshot_templates import read_templates
@@ -83,7 +82,9 @@ def open_stage_data(values, recipe, places):
     identity = {
         "classes": samples.classes.digest,
         "overlay_pool": samples.overlay_pool.digest,
-        "pictures": _digest(_folder_identity(places.pictures, letter) for letter in letters),
+        "pictures": _digest(
+            source_identity(os.path.join(places.pictures, ID_SPACES[letter].folder)) for letter in letters
+        ),
         "templates": _digest(
             "{} {} {}".format(os.path.basename(template.path), template.box, file_digest(template.path))
             for template in templates
@@ -91,13 +92,6 @@ def open_stage_data(values, recipe, places):
         "assets": assets.digest(),
     }
     return StageData(samples, ViewBatches(views, recipe.seed, values.batch_size), identity)
-
-
-def _folder_identity(root, letter):
-    source = open_source(os.path.join(root, ID_SPACES[letter].folder))
-    if hasattr(source, "manifest"):
-        return source.manifest.digest
-    return "{} {}".format(source.spec, len(source))
 
 
 def _digest(texts):

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from typing import NamedTuple, Optional
 
 import numpy as np
 import torch
-from torch.utils.data import DataLoader, Dataset, get_worker_info
 
 from encore.data.view_batches import permutation
-from encore.runtime.refusal import Refusal
 from encore.runtime.seeds import derive_seed
-from encore.runtime.shard_map import end_with_parent
 from encore.runtime.shared_memory import loader_bytes
 from encore.systems.drip.clean_view import IMAGENET_DEVIATION, IMAGENET_MEAN
+from encore.systems.drip.view_loader import made_in_order, stacked
 
 SYSTEM = "drip"
 
@@ -113,19 +110,7 @@ class ViewBatches:
         return [order[first : first + self.batch] for first in range(0, len(order), self.batch)]
 
     def _made(self, keys, workers, rows=slice(None)):
-        loader = DataLoader(
-            _Made(self.views, self.seed, rows),
-            batch_size=None,
-            sampler=keys,
-            num_workers=workers,
-            collate_fn=_as_it_is,
-            worker_init_fn=_EndWithParent(),
-            generator=torch.Generator(),  # or starting would draw from the global one
-        )
-        for made in loader:
-            if isinstance(made, str):
-                raise Refusal(made)
-            yield made
+        return made_in_order(_Making(self.views, self.seed, rows), keys, workers)
 
 
 class _Key(NamedTuple):
@@ -140,20 +125,13 @@ class _Key(NamedTuple):
     augmented: bool
 
 
-class _Made(Dataset):
-    """Item _Key -> ViewBatch with the views of `rows`, or the text of a Refusal: a loader would wrap the
-    exception in a process's traceback."""
+class _Making:
+    """_Key -> ViewBatch with the views of `rows`."""
 
     def __init__(self, views, seed, rows):
         self.views, self.seed, self.rows = views, seed, rows
 
-    def __getitem__(self, key):
-        try:
-            return self._batch(key)
-        except Refusal as refusal:
-            return str(refusal)
-
-    def _batch(self, key):
+    def __call__(self, key):
         own, raised = key.classes[self.rows].tolist(), Counter()
 
         def augmented(class_):
@@ -168,24 +146,4 @@ class _Made(Dataset):
         return ViewBatch(classes, clean_views, augmented_views, dict(raised), self.views.normalisation)
 
     def _stacked(self, view, classes):
-        pixels = torch.empty((len(classes), 3, self.views.size, self.views.size), dtype=torch.uint8)
-        if get_worker_info() is not None:
-            pixels.share_memory_()  # from the start, so that handing it over copies nothing
-        out = pixels.numpy()
-        for row, class_ in enumerate(classes):
-            out[row] = view(class_)
-        return pixels
-
-
-class _EndWithParent:
-    """Called in a loader process: lets it end with the one that made this object."""
-
-    def __init__(self):
-        self._parent = os.getpid()
-
-    def __call__(self, _):
-        end_with_parent(self._parent)
-
-
-def _as_it_is(batch):
-    return batch
+        return stacked(map(view, classes), len(classes), self.views.size)

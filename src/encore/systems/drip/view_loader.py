@@ -1,0 +1,72 @@
+"""Views made in loader processes and handed over without a copy."""
+
+from __future__ import annotations
+
+import os
+
+import torch
+from torch.utils.data import DataLoader, Dataset, get_worker_info
+
+from encore.runtime.refusal import Refusal
+from encore.runtime.shard_map import end_with_parent
+
+
+def made_in_order(make, keys, workers):
+    """Iterate over make(key) for each of `keys`, in their order.
+
+    workers: processes that make whole items (0: this one); they end with it. make: does not draw from a
+    global generator, and its items hold tensors; a Refusal of its own is raised here as it is.
+    """
+    loader = DataLoader(
+        _Items(make),
+        batch_size=None,
+        sampler=keys,
+        num_workers=workers,
+        collate_fn=_as_it_is,
+        worker_init_fn=_EndWithParent(),
+        generator=torch.Generator(),  # or starting would draw from the global one
+    )
+    for item in loader:
+        if isinstance(item, str):
+            raise Refusal(item)
+        yield item
+
+
+def stacked(views, count, size):
+    """uint8 (count, 3, size, size): so many `views`, arrays of uint8 (3, size, size); in shared memory where
+    this is a loader process."""
+    pixels = torch.empty((count, 3, size, size), dtype=torch.uint8)
+    if get_worker_info() is not None:
+        pixels.share_memory_()  # from the start, so that handing it over copies nothing
+    out = pixels.numpy()
+    for row, view in enumerate(views):
+        out[row] = view
+    return pixels
+
+
+class _Items(Dataset):
+    """Item key -> what is made of it, or the text of a Refusal: a loader would wrap the exception in a
+    process's traceback."""
+
+    def __init__(self, make):
+        self.make = make
+
+    def __getitem__(self, key):
+        try:
+            return self.make(key)
+        except Refusal as refusal:
+            return str(refusal)
+
+
+class _EndWithParent:
+    """Called in a loader process: lets it end with the one that made this object."""
+
+    def __init__(self):
+        self._parent = os.getpid()
+
+    def __call__(self, _):
+        end_with_parent(self._parent)
+
+
+def _as_it_is(item):
+    return item
