@@ -12,6 +12,7 @@ from encore.runtime.parameters import read_parameters, recipe_digest
 from encore.runtime.refusal import Refusal
 from encore.runtime.stage import Stage, run_stage, stage_parser
 from encore.systems.drip.manual_run import manual_parts
+from encore.systems.drip.model_config import read_model_config
 from encore.systems.drip.network import SYSTEM, NetworkShape
 from encore.systems.drip.recipe import DripRecipe
 from encore.systems.drip.record import HISTORY, write_curves
@@ -59,10 +60,11 @@ def manual_job(chosen, warnings):
     `warnings`."""
     parts = manual_parts(chosen)
     warnings.extend(parts.warnings)
-    name = parts.values.folder_name
+    name, config = parts.values.folder_name, chosen.get("model_config")
+    is_said = bool(config) and "text_layout" in read_model_config(config).recipe
     return Job(
         name,
-        parts.recipe,
+        parts.recipe if is_said else _with_text_layout(parts.recipe, warnings),
         parts.values,
         parts.shape,
         parts.start,
@@ -70,6 +72,20 @@ def manual_job(chosen, warnings):
         os.path.join(".", name),
         True,
     )
+
+
+def _with_text_layout(recipe, warnings):
+    """A recipe that says nothing of the layout of text: the one that is here, with a warning where it is not
+    the published one."""
+    from PIL import features
+
+    if recipe.text_layout != "raqm" or features.check("raqm"):
+        return recipe
+    warnings.append(
+        "Pillow finds no raqm here, so text_layout is basic (other pixels wherever text is drawn): install "
+        "libfribidi0 for the published layout"
+    )
+    return dataclasses.replace(recipe, text_layout="basic")
 
 
 def main():
@@ -112,8 +128,7 @@ def _run(job):
 
 
 def _train(job, stage):
-    recipe, values = job.recipe, job.values
-    run = _run(job)
+    recipe, run = job.recipe, _run(job)
     batches = run.data.batches
     shared = [
         batches.shared_memory(recipe.workers, 2),
@@ -122,12 +137,17 @@ def _train(job, stage):
     stage.need_shared_memory(recipe.processes * max(shared), "batches of views")
     folder = job.output
     if not job.by_hand:
-        folder = stage.work_folder(recipe_digest(run.identity(), values.stop))
-    kernel = 4 * values.classes * job.shape.embedding
-    checkpoints = 3 * kernel * (recipe.save_top_k + 2)  # with Adam's moments; one is being written
-    stage.need_disk(checkpoints + kernel, "checkpoints", folder)
+        folder = stage.work_folder(recipe_digest(run.identity()))  # when it stops may be changed
+    stage.need_disk(run.disk(), "checkpoints", folder)
     with further_processes(recipe.processes):
         result = train_stage(run, folder)
+    if not result.done:
+        print(
+            "encore: {}: {} epochs were done before, its stop rule asks for no more".format(
+                job.name, result.epochs
+            ),
+            file=sys.stderr,
+        )
     history = os.path.join(result.version, HISTORY)
     if job.by_hand:  # beside the pipeline: its metrics stay those of its own run
         write_curves(history, os.path.join(result.version, CURVES_BY_HAND))

@@ -22,7 +22,8 @@ class ArcFaceLoss(NamedTuple):
     loss: torch.Tensor
     """Mean cross entropy, a scalar."""
     predictions: torch.Tensor
-    """int64 (B,): the class of the largest cosine, WITHOUT the margin; the first one of equals."""
+    """int64 (B,): the class of the largest cosine, WITHOUT the margin; of equals the first one on a CPU
+    (CUDA promises none)."""
 
 
 class ArcFace(nn.Module):
@@ -35,9 +36,9 @@ class ArcFace(nn.Module):
     track).
 
     The published code makes about eight maps of B x C; here the margin is taken at the label's column alone,
-    and a step keeps one map besides the kernel's gradient. It differs from the published one only where a
-    cosine of another class than the label's is exactly 1 or -1, which half precision can round to: there the
-    published gradient is not a number.
+    and a step keeps one map besides the kernel's gradient. It differs from the published one only where half
+    precision rounds a cosine: one of another class than the label's to exactly 1 or -1, or the label's own
+    above 1, whose gradient is 0 here. In both the published gradient is not a number.
 
     columns: classes worked on at a time (default: COLUMNS). processes: the Processes
     (`encore.training.distributed`) that each hold a slice of the columns, those of `class_columns`; all of

@@ -3,6 +3,8 @@
 import csv
 import json
 import os
+import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,6 +17,7 @@ from encore.systems.drip.backbone_start import StartParameters, write_start
 from encore.systems.drip.centroids import read_w
 from encore.systems.drip.published_checkpoints import read_container
 from encore.systems.drip.record import CURVES
+from stages.drip.train import manual_job
 from tests.encore.killed_run import assert_same_bits
 from tests.encore.systems.drip.tiny_drip import CONFIG, PARAMETERS, SHAPE, draw_pictures
 
@@ -102,16 +105,82 @@ def test_a_killed_stage_goes_on_where_it_was(size):
     (second / "models").unlink()
     (second / "models" / "drip").mkdir(parents=True)
     (second / "models" / "drip" / "start").symlink_to(size / "models" / "drip" / "start")
-    process = started(second, "c10")
+    kill_at(second, "c10", "work_*.pth.tar")
+    succeed(second, "c10")
+    assert_same_bits(read_container(str(second / "models" / "drip" / "c10" / LAST)), whole)
+
+
+def kill_at(size, stage, name):
+    """Train until the work folder has a file of that name (a glob), then kill."""
+    process = started(size, stage)
     deadline = time.time() + 60
-    while not list(second.glob(".work/**/work_*.pth.tar")) and process.poll() is None:
+    while not list(size.glob(".work/**/" + name)) and process.poll() is None:
         assert time.time() < deadline
         time.sleep(0.005)
     process.send_signal(signal.SIGKILL)
     process.communicate()
-    assert process.returncode == -signal.SIGKILL and not (second / "models" / "drip" / "c10").exists()
-    succeed(second, "c10")
-    assert_same_bits(read_container(str(second / "models" / "drip" / "c10" / LAST)), whole)
+    assert process.returncode == -signal.SIGKILL and not (size / "models" / "drip" / stage).exists()
+
+
+def stop_after(size, epochs):
+    """Change stop.max_epochs of c10."""
+    text, changed = (size / "params.yaml").read_text(), "stop: {max_epochs: %d}" % epochs
+    (size / "params.yaml").write_text(re.sub(r"stop: \{max_epochs: \d+\}", changed, text, count=1))
+
+
+def test_another_stop_rule_loses_no_work(size):
+    stop_after(size, 500)
+    kill_at(size, "c10", "FacebookModel_epoch= 1*")
+    (history,) = size.glob(".work/**/history.jsonl")
+    head, _, rest = history.read_text().partition("\n")
+    marked = dict(json.loads(head), trn_qry_acc_step=0.123)  # gone where the first epoch is trained again
+    history.write_text(json.dumps(marked) + "\n" + rest)
+    (last,) = size.glob(".work/**/last.ckpt")
+    done = read_container(str(last))["encore"]["epoch"]
+    shutil.copytree(str(size / ".work"), str(size / "killed"))
+    stop_after(size, done + 2)
+    _, error = succeed(size, "c10")
+    assert "its stop rule" not in error
+    folder = size / "models" / "drip" / "c10"
+    first = (folder / LAST).parent.parent / "history.jsonl"
+    assert json.loads(first.read_text().splitlines()[0])["trn_qry_acc_step"] == 0.123
+    found = read_container(str(folder / LAST))
+    assert found["encore"]["epoch"] == done + 2
+    shutil.rmtree(str(folder))
+    succeed(size, "c10")  # without what the killed run had done
+    assert_same_bits(found, read_container(str(folder / LAST)))
+    # A rule that is met already: the stage ends with what is there, and says so.
+    shutil.rmtree(str(size / ".work"))
+    shutil.copytree(str(size / "killed"), str(size / ".work"))
+    stop_after(size, 1)
+    _, error = succeed(size, "c10")
+    line = "encore: c10: %d epochs were done before, its stop rule asks for no more" % done
+    assert line in error.splitlines()
+    metrics = json.loads((size / "metrics" / "drip" / "train" / "c10.json").read_text())
+    assert metrics["epochs"] == done == read_container(str(folder / LAST))["encore"]["epoch"]
+    assert not list(folder.glob("**/work_*")) and len(curves(size / "plots/drip/train/c10.csv")) == done
+
+
+def test_by_hand_text_is_laid_out_as_published_where_that_is_possible(size, monkeypatch):
+    from PIL import features
+
+    (size / "silent.yaml").write_text(CONFIG.replace("text_layout: basic\n", ""))
+    (size / "raqm.yaml").write_text(CONFIG.replace("text_layout: basic", "text_layout: raqm"))
+    monkeypatch.chdir(size)
+
+    def found(config, has_raqm):
+        monkeypatch.setattr(features, "check", lambda name: has_raqm and name == "raqm")
+        warnings = []
+        chosen = {"stage.n_facebook_samples": 8}
+        job = manual_job(dict(chosen, model_config=config) if config else chosen, warnings)
+        return job.recipe.text_layout, [line for line in warnings if "text_layout is basic" in line]
+
+    for silent in (None, "silent.yaml"):
+        assert found(silent, True) == ("raqm", [])
+        layout, (warning,) = found(silent, False)
+        assert layout == "basic" and "\n" not in warning
+    assert found("config.yaml", False) == ("basic", [])
+    assert found("raqm.yaml", False) == ("raqm", [])  # which is then refused, as in a parameter file
 
 
 def test_two_processes_make_the_files_of_one(size):

@@ -8,6 +8,7 @@ import json
 import os
 import shutil
 import struct
+import sys
 import zipfile
 from collections import Counter
 from typing import NamedTuple
@@ -15,17 +16,18 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from encore.runtime.atomic import replacing, write_json
+from encore.runtime.atomic import file_digest, replacing, write_json
 from encore.runtime.numerics import exact
 from encore.runtime.parameters import recipe_digest
 from encore.runtime.progress import progress
 from encore.runtime.refusal import Refusal
 from encore.runtime.safe_load import safe_load
+from encore.systems.drip.step_failures import StepFailures
 from encore.training.distributed import ALONE
 
 NAME = "W.pickle"
 RECORD = "W.json"
-"""What the matrix beside it was made of."""
+"""What the matrix beside it was made of, and its digest."""
 PARTS = "W.parts"
 """Folder of the chunks that an unfinished matrix has so far."""
 BATCH, CHUNK, PASSES = 64, 8192, 4
@@ -52,6 +54,7 @@ def build_centroids(
     workers=0,
     device="cpu",
     processes=ALONE,
+    failures=None,
 ):
     """Write W, float32 (features, classes), to `folder` and return Centroids.
 
@@ -64,23 +67,29 @@ def build_centroids(
     batches: ViewBatches, of all classes. made_of: name -> text, what W depends on besides batch and passes
     (weights, intensity, classes, seed). A W of the same is kept, a killed run goes on with the chunk (of
     `chunk` classes, in whole batches) that is missing, and a W of anything else, or without a record, is made
-    again (published: any W.pickle is taken). workers: see ViewBatches. processes: each makes its share of the
-    chunks; all must call. Refusal for a descriptor that is not finite.
+    again (published: any W.pickle is taken), and so is a file that is not the one which was written. workers:
+    see ViewBatches. processes: each makes its share of the chunks; all must call. failures: StepFailures that
+    the views of W are added to, in equal numbers on all processes; None: none are too many. Refusal for a
+    descriptor that is not finite, and, before a chunk is kept, where steps raise too often.
     """
+    failures = StepFailures(1) if failures is None else failures
     made_of = dict(made_of, passes=str(passes), batch=str(batch))
     chunk = -(-chunk // batch) * batch  # whole batches, or a descriptor's last bits would depend on it
     work = _Work(folder, made_of, len(batches.views), chunk)
-    if processes.is_first:
-        work.remove_rests()
-    if not processes.first_says("kept" if work.is_kept() else None, device):
+    if not processes.first_says("kept" if processes.is_first and work.begin() else None, device):
         os.makedirs(work.parts, exist_ok=True)
-        missing = [n for n in range(processes.rank, work.chunks, processes.count) if not work.is_finished(n)]
-        _describe(network, batches, work, missing, passes, batch, workers, device)
+        own, raised = range(processes.rank, work.chunks, processes.count), StepFailures(failures.threshold)
+        missing = [number for number in own if not work.is_finished(number)]
+        for number in sorted(set(own) - set(missing)):
+            raised.add(work.raised(number), passes * len(work.range(number)))
+        _describe(network, batches, work, missing, passes, batch, workers, device, raised)
         processes.barrier()
         if processes.is_first:
-            work.finish(passes * len(batches.views))
+            work.finish(passes * len(batches.views), failures.threshold)
         processes.barrier()
-    return work.result()
+    result = work.result()
+    failures.add(result.raised, result.views)
+    return result
 
 
 def write_w(path, matrix):
@@ -152,19 +161,31 @@ class _Work:
         self.classes, self.chunk = classes, chunk
         self.chunks = -(-classes // chunk)
 
-    def is_kept(self):
-        """Whether the matrix is there and made of the same."""
-        try:
-            return os.path.isfile(self.path) and self._recorded()["made_of"] == self.made_of
-        except (OSError, ValueError, KeyError, TypeError):
-            return False
-
-    def remove_rests(self):
-        """Remove what a killed run left that no run can go on with."""
+    def begin(self):
+        """Whether the matrix is there and made of the same; removes what a killed run left that no run can go
+        on with."""
         for path in glob.glob(glob.escape(self.path) + ".tmp-*"):
             os.unlink(path)
-        if self.is_kept():
+        kept = self._is_kept()
+        if kept:
             shutil.rmtree(os.path.join(self.folder, PARTS), ignore_errors=True)
+        return kept
+
+    def _is_kept(self):
+        try:
+            recorded = self._recorded()
+            if recorded["made_of"] != self.made_of or not os.path.isfile(self.path):
+                return False
+            written = recorded["bytes"], recorded["sha256"]
+        except (OSError, ValueError, KeyError, TypeError):
+            return False
+        if os.path.getsize(self.path) == written[0] and file_digest(self.path) == written[1]:
+            return True
+        print(
+            "encore: warning: {}: not the file that {} describes: it is made again".format(self.path, RECORD),
+            file=sys.stderr,
+        )
+        return False
 
     def result(self):
         """The Centroids of a matrix that is there."""
@@ -184,21 +205,32 @@ class _Work:
         except (OSError, ValueError, KeyError, zipfile.BadZipFile):
             return False
 
+    def raised(self, number):
+        """What raised while a finished chunk was made."""
+        return self._read(number)[1]
+
     def write(self, number, centroids, raised):
         """Keep a chunk: float32 (n, features), and what raised while it was made."""
         with replacing(self._part(number)) as file:
             np.savez(file, centroids=centroids, raised=np.array(json.dumps(dict(raised))))
 
-    def finish(self, views):
-        """Put the matrix together, made of so many augmented `views`, and remove its chunks."""
+    def finish(self, views, threshold):
+        """Put the matrix together, made of so many augmented `views`, and remove its chunks; remove them too
+        where steps raised in more than `threshold` of all views, which each process has seen of its own."""
         raised = Counter()
         for number in range(self.chunks):
-            raised.update(self._read(number)[1])
+            raised.update(self.raised(number))
+        try:
+            StepFailures(threshold).add(raised, views)
+        except Refusal:
+            shutil.rmtree(self.parts)
+            raise
         with contextlib.suppress(FileNotFoundError):
             os.unlink(self.record)  # it is of the matrix before; one without a record is made again
         shape = self._read(0)[0].shape[1], self.classes
         _write_columns(self.path, shape, (self._read(number)[0] for number in range(self.chunks)))
-        write_json(self.record, {"made_of": self.made_of, "raised": dict(raised), "views": views})
+        written = {"bytes": os.path.getsize(self.path), "sha256": file_digest(self.path)}
+        write_json(self.record, dict(written, made_of=self.made_of, raised=dict(raised), views=views))
         shutil.rmtree(os.path.join(self.folder, PARTS))
 
     def _recorded(self):
@@ -213,8 +245,9 @@ class _Work:
             return content["centroids"], json.loads(str(content["raised"]))
 
 
-def _describe(network, batches, work, chunks, passes, batch, workers, device):
-    """Make the chunks of these numbers; all their batches come from one set of loader processes."""
+def _describe(network, batches, work, chunks, passes, batch, workers, device, failures):
+    """Make the chunks of these numbers; all their batches come from one set of loader processes. What raised
+    is added to `failures` before a chunk is kept."""
     keys = [
         (number, pass_, first, min(first + batch, work.range(number).stop))
         for number in chunks
@@ -227,12 +260,12 @@ def _describe(network, batches, work, chunks, passes, batch, workers, device):
     try:
         with torch.no_grad(), exact(), torch.autocast(torch.device(device).type, enabled=False):
             made = progress(zip(keys, made), len(keys), "batches of centroids")
-            _sum_up(network, work, made, passes, device)
+            _sum_up(network, work, made, passes, device, failures)
     finally:
         network.train(was_training)
 
 
-def _sum_up(network, work, made, passes, device):
+def _sum_up(network, work, made, passes, device, failures):
     total, raised, current = None, Counter(), None
     for (number, pass_, first, last), views in made:
         rows, views = work.range(number), views.on(device)
@@ -243,6 +276,7 @@ def _sum_up(network, work, made, passes, device):
         total[first - rows.start : last - rows.start] += descriptors
         raised.update(views.raised)
         if (pass_, last) == (passes, rows.stop):
+            failures.add(raised, passes * len(rows))
             work.write(number, _mean(total, passes + 1, rows), raised)
 
 

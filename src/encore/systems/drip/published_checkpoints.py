@@ -133,14 +133,19 @@ def light(content):
     return kept
 
 
-def write_light(pattern):
-    """Write <name>_LIGHT.ckpt beside each `.ckpt` that `pattern` (a path or a glob) names, and return their
-    paths; files that are light already are left out. Refusal where none is left."""
-    paths = [path for path in sorted(glob.glob(pattern)) if not path.endswith(LIGHT + ".ckpt")]
-    if os.path.isfile(pattern) and not paths:
-        paths = [pattern]  # its name has the signs of a glob
+def write_light(*patterns):
+    """Write <name>_LIGHT.ckpt beside each `.ckpt` that `patterns` (paths or globs) name, and return their
+    paths; files that are light already are left out. Refusal, before any is written, for a pattern without a
+    file, and where none is left."""
+    paths = []
+    for pattern in patterns:
+        # A file may have a name with the signs of a glob.
+        found = [pattern] if os.path.isfile(pattern) else sorted(glob.glob(pattern))
+        if not found:
+            raise Refusal("%s names no checkpoint: check the path" % pattern)
+        paths += [path for path in found if not path.endswith(LIGHT + ".ckpt") and path not in paths]
     if not paths:
-        raise Refusal("%s names no checkpoint that is not light yet: check the path" % pattern)
+        raise Refusal("%s names no checkpoint that is not light yet: check the path" % " ".join(patterns))
     written = []
     for path in paths:
         stem = path[: -len(".ckpt")] if path.endswith(".ckpt") else path

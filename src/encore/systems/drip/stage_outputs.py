@@ -97,7 +97,7 @@ class BestCheckpoints:
         if not self.most:
             return False
         if len(self.kept) >= self.most:
-            worst = min(self.kept, key=lambda entry: entry[1])
+            worst = self._worst()
             if not score > worst[1]:
                 return False
             self.kept.remove(worst)
@@ -115,8 +115,13 @@ class BestCheckpoints:
         }
 
     def load(self, state):
-        """Go on from a `state()`."""
-        self.kept = [tuple(entry) for entry in state["kept"]][-self.most :] if self.most else []
+        """Go on from a `state()`; where fewer are to be kept than then, the lowest are forgotten."""
+        self.kept = [tuple(entry) for entry in state["kept"]]
+        while len(self.kept) > self.most:
+            self.kept.remove(self._worst())
+
+    def _worst(self):
+        return min(self.kept, key=lambda entry: entry[1])
 
 
 class CheckpointFolder:

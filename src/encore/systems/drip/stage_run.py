@@ -6,7 +6,7 @@ import dataclasses
 import json
 from typing import NamedTuple
 
-from encore.systems.drip.network import NetworkShape
+from encore.systems.drip.network import NetworkShape, build
 from encore.systems.drip.recipe import DripRecipe
 from encore.systems.drip.stage_data import StageData
 from encore.systems.drip.stage_values import PARAMETER_FILE_KEY, DripStageValues
@@ -34,6 +34,14 @@ class StageRun(NamedTuple):
             stage=json.dumps(values, sort_keys=True),
             **self.data.identity,
         )
+
+    def disk(self):
+        """Bytes that the folder of the stage holds at most, at the end of an epoch: the best checkpoints
+        before it, one more that replaces one of them, last.ckpt, the next one being written, and that within
+        the epoch, each with both moments of Adam; and W with the chunks that it is put together from."""
+        kernel = self.values.classes * self.shape.embedding
+        backbone = sum(parameter.numel() for parameter in build(self.shape, self.recipe.seed).parameters())
+        return 4 * (3 * (self.recipe.save_top_k + 4) * (kernel + backbone) + 2 * kernel)
 
     def centroids_made_of(self):
         """Name -> text of what the matrix of centroids depends on."""

@@ -10,6 +10,7 @@ from typing import NamedTuple, Optional
 from encore.runtime.atomic import file_digest
 from encore.runtime.refusal import Refusal
 from encore.systems.drip.backbone_start import FILE
+from encore.systems.drip.class_shares import KERNEL
 from encore.systems.drip.network import load_backbone
 from encore.systems.drip.published_checkpoints import HEAD, STATE, read_container, restore
 
@@ -34,19 +35,30 @@ class StartWeights(NamedTuple):
         """Load the file into `network` (DripNetwork), in place; its kernel stays as it is.
 
         Of a checkpoint every tensor of equal shape is taken, as published; one that does not fit is named on
-        stderr. Published quirk, not kept: the kernel of as many classes is taken too, although they are other
-        ones; there the centroids replace it in any case.
+        stderr, and so is another number of classes, by the first process of a run. Published quirk, not kept:
+        the kernel of as many classes is taken too, although they are other ones; there the centroids replace
+        it in any case.
         """
         if self.path is None:
             return
         if self.is_backbone:
             load_backbone(network, self.path)
             return
-        state = read_container(self.path)[STATE]
-        state = {key: value for key, value in state.items() if HEAD not in key}
+        whole = read_container(self.path)[STATE]
+        state = {key: value for key, value in whole.items() if HEAD not in key}
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             kept = restore(network, state, self.path).kept
+        if network.criterion.processes.rank:
+            return
         for key in kept:
             if HEAD not in key:
                 print("encore: warning: {}: {} does not fit".format(self.path, key), file=sys.stderr)
+        found, classes = whole.get(KERNEL), network.criterion.classes
+        if found is not None and found.shape[1] != classes:
+            print(
+                "encore: {}: of {} classes, this stage has {}: its kernel is not taken".format(
+                    self.path, found.shape[1], classes
+                ),
+                file=sys.stderr,
+            )

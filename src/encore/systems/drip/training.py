@@ -41,9 +41,10 @@ def train_stage(run: StageRun, folder, device=None, on_step=None):
 
     folder: of W.pickle and lightning_logs, as published; a killed run of the same values goes on there, on
     the CPU to the same bits, whatever the number of loader processes. Of several processes the first decides
-    on the folder. device: "cpu" or "cuda", by default what is there. on_step(epoch, step, StepResult): called
-    after each step. Raises Refusal for values, weights and pictures that do not fit, for a loss that is not
-    finite, and where augmentation steps raise too often.
+    on the folder. When it stops may differ: a run whose epochs suffice by now does none, and what it has of a
+    further one is removed. device: "cpu" or "cuda", by default what is there. on_step(epoch, step,
+    StepResult): called after each step. Raises Refusal for values, weights and pictures that do not fit, for
+    a loss that is not finite, and where augmentation steps raise too often.
     """
     processes, device = join_processes(device, processes_key(SYSTEM))
     training = DripTraining(run, processes, device)
@@ -57,6 +58,9 @@ def train_stage(run: StageRun, folder, device=None, on_step=None):
     training.to_device()
     if source is not None:
         start = training.resume(source)
+        if start.step and training.ended():  # by a rule that was changed within the epoch: that is left out
+            source = checkpoints.last
+            start = training.resume(source)
     else:
         start = Position(0, 0)
         if run.values.makes_centroids:
@@ -81,8 +85,8 @@ def _set_centroids(run, training, folder):
         recipe.workers,
         training.device,
         training.processes,
+        training.failures,
     )
-    training.failures.add(made.raised, made.views)
     shape = (head.kernel.shape[0], head.classes)
     head.set_kernel(torch.from_numpy(read_w(made.path, shape)))
 

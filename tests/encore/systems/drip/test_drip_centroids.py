@@ -17,6 +17,7 @@ from encore.systems.drip import centroids
 from encore.systems.drip.centroids import build_centroids, read_w, write_w
 from encore.systems.drip.clean_view import clean_view
 from encore.systems.drip.network import NetworkShape, build
+from encore.systems.drip.step_failures import StepFailures
 from encore.systems.drip.view_batches import ViewBatch, ViewBatches
 from encore.training.distributed import Processes
 from tests.encore.data.augment import drip_golden
@@ -234,17 +235,85 @@ def test_chunks_of_other_weights_are_not_taken(batches, tmp_path):
     assert network.calls == 12
 
 
-def test_steps_that_raised_are_reported_also_by_a_matrix_that_is_kept(batches, tmp_path):
-    class Raising:
-        views = batches.views
+class Raising:
+    """Views of which a step raised: once in each augmented view of the classes from `first` on."""
 
-        def in_order(self, ranges, workers):
-            for batch in batches.in_order(ranges, workers):
-                yield batch._replace(raised={"meme_format": 1} if batch.augmented is not None else {})
+    def __init__(self, batches, first=0):
+        self.batches, self.views, self.first = batches, batches.views, first
 
+    def in_order(self, ranges, workers):
+        for batch in self.batches.in_order(ranges, workers):
+            count = int((batch.classes >= self.first).sum()) if batch.augmented is not None else 0
+            yield batch._replace(raised={"meme_format": count} if count else {})
+
+
+def test_steps_that_raised_are_counted_also_of_a_matrix_that_is_kept(batches, tmp_path):
     for _ in range(2):
-        _, result = built(Raising(), tmp_path)
-        assert result.raised == {"meme_format": 8} and result.views == 16
+        failures = StepFailures(1)
+        failures.add({"blur": 1}, 3)
+        _, result = built(Raising(batches), tmp_path, failures=failures)
+        assert result.raised == {"meme_format": 16} and result.views == 16
+        assert failures.state() == {"views": 19, "counts": {"blur": 1, "meme_format": 16}}
+
+
+def test_the_chunk_in_which_steps_raise_too_often_is_not_kept(batches, tmp_path):
+    failures = StepFailures(0.01)
+    with pytest.raises(Refusal, match="augmentation steps raise .*: meme_format 8 times in 16 views"):
+        built(Raising(batches, first=4), tmp_path / "refused", failures=failures)
+    (part,) = (tmp_path / "refused").glob("W.parts/*/*")
+    assert part.name == "000000.npz" and not (tmp_path / "refused" / "W.pickle").exists()
+    network = Small()
+    whole, _ = built(batches, tmp_path / "whole")
+    np.testing.assert_array_equal(built(batches, tmp_path / "refused", network, failures=failures)[0], whole)
+    assert network.calls == 6 and failures.state() == {"views": 16, "counts": {}}
+
+
+def test_chunks_of_before_a_kill_count_too(batches, tmp_path):
+    """Of 8 views at 0.55 4.4 + 4 sqrt(4.4) + 1 = 13.8 may raise, of 16 views 21.7; 12 and 24 do."""
+
+    class More(Raising):
+        def in_order(self, ranges, workers):
+            for batch in super().in_order(ranges, workers):
+                yield batch._replace(raised={name: 3 for name in batch.raised})
+
+    whole, resumed = StepFailures(1), StepFailures(1)
+    built(More(batches), tmp_path / "whole", failures=whole)
+    assert whole.state() == {"views": 16, "counts": {"meme_format": 24}}
+    with pytest.raises(KeyboardInterrupt):
+        built(More(batches), tmp_path / "killed", Small(breaks_at=7), failures=StepFailures(0.55))
+    with pytest.raises(Refusal, match="meme_format 24 times in 16 views"):
+        built(More(batches), tmp_path / "killed", failures=StepFailures(0.55))
+    assert len(list((tmp_path / "killed").glob("W.parts/*/*"))) == 1
+    built(More(batches), tmp_path / "killed", failures=resumed)
+    assert resumed.state() == whole.state()
+
+
+def test_what_raises_too_often_in_all_chunks_together_leaves_nothing(batches, tmp_path):
+    """As of two processes, each of which has seen its own chunks only."""
+    work = centroids._Work(tmp_path, {}, 8, 4)
+    os.makedirs(work.parts)
+    for number in range(2):
+        work.write(number, np.zeros((4, 10), np.float32), {"meme_format": 3})
+    with pytest.raises(Refusal, match="meme_format 6 times in 16 views"):
+        work.finish(16, 0.05)
+    assert not os.path.exists(work.parts) and not os.path.exists(work.path)
+
+
+def test_a_matrix_that_is_not_the_one_of_its_record_is_made_again(batches, tmp_path, capsys):
+    whole, _ = built(batches, tmp_path)
+    path = tmp_path / "W.pickle"
+    content = path.read_bytes()
+    write_w(str(path), whole + 1)
+    swapped = path.read_bytes()
+    assert len(swapped) == len(content)
+    for changed in (swapped, content[:100], content + b"."):
+        path.write_bytes(changed)
+        network = Small()
+        capsys.readouterr()
+        np.testing.assert_array_equal(built(batches, tmp_path, network)[0], whole)
+        assert network.calls == 12 and path.read_bytes() == content
+        (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("encore: ")]
+        assert "W.pickle: not the file that W.json describes: it is made again" in line
 
 
 def test_descriptors_that_are_not_finite_are_refused_by_class(batches, tmp_path):

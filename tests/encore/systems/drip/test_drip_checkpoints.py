@@ -197,6 +197,13 @@ def test_light_checkpoints(tmp_path):
     with pytest.warns(UserWarning, match="criterion.kernel"):
         assert restore(build(SMALL, 2, 5), found["state_dict"], written[0]).kept == ("criterion.kernel",)
     assert write_light(str(tmp_path / "*.ckpt")) == written
+    assert write_light(*sorted(map(str, tmp_path.iterdir())), str(tmp_path / "a*")) == written  # each once
+    (tmp_path / "b_LIGHT.ckpt").unlink()
+    with pytest.raises(Refusal, match="c.ckpt names no checkpoint: check the path"):
+        write_light(str(tmp_path / "b.ckpt"), str(tmp_path / "c.ckpt"))
+    assert not (tmp_path / "b_LIGHT.ckpt").exists()
+    with pytest.raises(Refusal, match="a_LIGHT.ckpt names no checkpoint that is not light yet"):
+        write_light(written[0])
     with pytest.raises(Refusal, match="names no checkpoint"):
         write_light(str(tmp_path / "c*.ckpt"))
 

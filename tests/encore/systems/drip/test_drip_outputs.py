@@ -88,6 +88,20 @@ def test_the_best_checkpoints_stay():
     assert not BestCheckpoints(0).take("a", 1.0)
 
 
+def test_fewer_that_are_kept_after_a_resume_are_the_best_ones():
+    for scores, most, expected in (
+        ([0.9, 0.5, 0.4], 1, [0]),
+        ([0.4, 0.9, 0.5], 2, [1, 2]),
+        ([0.5, 0.9, 0.5], 2, [1, 2]),  # of equal lowest ones the earliest goes
+        ([0.9, 0.5, 0.4], 0, []),
+    ):
+        whole, fewer = BestCheckpoints(3), BestCheckpoints(most)
+        for place, score in enumerate(scores):
+            whole.take(place, score)
+        fewer.load(json.loads(json.dumps(whole.state())))
+        assert [place for place, _ in fewer.kept] == expected
+
+
 def test_what_a_killed_run_left_is_removed_and_other_files_stay(tmp_path):
     folder = CheckpointFolder(open_version(tmp_path, {}))
     kept, dropped = checkpoint_name(0, epoch_row()), checkpoint_name(1, epoch_row())

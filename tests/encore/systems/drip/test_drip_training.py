@@ -11,12 +11,14 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from encore.data.augment import drip_chain
 from encore.runtime.refusal import Refusal
-from encore.systems.drip import published_checkpoints
+from encore.systems.drip import published_checkpoints, training_steps, view_batches
 from encore.systems.drip import training as training_module
 from encore.systems.drip.backbone_start import StartParameters, write_start
 from encore.systems.drip.centroids import read_w
-from encore.systems.drip.precision import clip
+from encore.systems.drip.network import build
+from encore.systems.drip.precision import Precision, clip
 from encore.systems.drip.record import HISTORY, read_history
 from encore.systems.drip.stage_data import Places, open_stage_data
 from encore.systems.drip.stage_outputs import LAST, last_checkpoint
@@ -26,12 +28,13 @@ from encore.systems.drip.start_weights import StartWeights
 from encore.systems.drip.training import train_stage
 from encore.systems.drip.training_steps import DripTraining
 from encore.training.checkpoint_files import WORK_NAME
-from encore.training.distributed import ALONE
+from encore.training.distributed import ALONE, Processes
 from tests.encore import killed_run
 from tests.encore.killed_run import assert_same_bits
 from tests.encore.systems.drip.tiny_drip import RECIPE, SHAPE, draw_pictures
 
 FIRST = DripStageValues("start", 10, 0, 0, 4, 0.5, stop=StopRule(max_epochs=3))
+TWO_EPOCHS = dataclasses.replace(FIRST, stop=StopRule(max_epochs=2))
 SECOND = DripStageValues("first", 10, 6, 0, 6, 0.6, stop=StopRule(max_epochs=2))
 
 
@@ -333,6 +336,155 @@ def test_gradients_are_clipped_by_their_norm_together_as_torch_does():
         assert norm == pytest.approx(torch.nn.utils.clip_grad_norm_(theirs, largest).item(), rel=1e-6)
         for one, other in zip(ours, theirs):
             assert torch.allclose(one.grad, other.grad, rtol=1e-6, atol=0)
+
+
+def raise_in_flips(monkeypatch, where):
+    """Let the step hflip raise in the views of `where`: training, validation or centroids."""
+    seeds, making = view_batches.derive_seed, [None]
+
+    def derive_seed(seed, system, what, *address):
+        making[0] = address[0] if what == "view" else None
+        return seeds(seed, system, what, *address)
+
+    def hflip(image):
+        if making[0] == where:
+            raise ValueError("no flip")
+        return whole(image)
+
+    whole = drip_chain._STEPS["hflip"]
+    monkeypatch.setattr(view_batches, "derive_seed", derive_seed)
+    monkeypatch.setitem(drip_chain._STEPS, "hflip", hflip)
+
+
+PLACES = ("training", "validation", "centroids")
+ALL_VALIDATE = dataclasses.replace(RECIPE, limit_val_batches=1.0)
+
+
+@pytest.mark.parametrize("where", PLACES)
+def test_a_step_that_always_raises_ends_the_run_wherever_views_are_made(
+    place, first, tmp_path, monkeypatch, where
+):
+    raise_in_flips(monkeypatch, where)
+    with pytest.raises(Refusal, match=r"augmentation steps raise in more than 0.01 of all views.*: hflip \d"):
+        train(place, tmp_path, SECOND, ALL_VALIDATE, first.checkpoint)
+    assert (tmp_path / "W.pickle").exists() is (where != "centroids")
+    with pytest.raises(Refusal, match="train that stage first, one epoch at least"):
+        last_checkpoint(tmp_path)
+
+
+@pytest.mark.parametrize("at", [(0, 0), (0, 2), (1, 1)])
+@pytest.mark.parametrize("where", PLACES)
+def test_raised_steps_are_counted_over_a_resume(place, first, tmp_path, monkeypatch, where, at):
+    def interrupt(epoch, step, result):
+        if (epoch, step) == at:
+            raise KeyboardInterrupt
+
+    raise_in_flips(monkeypatch, where)
+    recipe, start = dataclasses.replace(ALL_VALIDATE, max_raised=1.0), first.checkpoint
+    whole = train(place, tmp_path / "whole", SECOND, recipe, start)
+    assert whole.metrics["raised_hflip"] >= 3 and set(whole.metrics) > {"raised_steps"}
+    with pytest.raises(KeyboardInterrupt):
+        train(place, tmp_path / "killed", SECOND, recipe, start, on_step=interrupt)
+    assert train(place, tmp_path / "killed", SECOND, recipe, start).metrics == whole.metrics
+
+
+class HalfOnCpu(Precision):
+    """Half precision as on a GPU, with a scale that is too large at first."""
+
+    def __init__(self, bits, device):
+        assert bits == 16
+        super().__init__(32, device)
+        self.scaler = torch.amp.GradScaler("cpu", init_scale=65536.0)
+
+    def autocast(self):
+        return torch.autocast("cpu", dtype=torch.float16)
+
+
+@pytest.mark.skipif(not hasattr(torch.amp, "GradScaler"), reason="this torch has a GradScaler for GPUs only")
+@pytest.mark.parametrize("at", [(0, 1), (0, 2), (1, 0), (2, 1)])
+def test_steps_that_the_scaler_skips_are_counted_over_a_resume(place, tmp_path, monkeypatch, at):
+    def interrupt(epoch, step, result):
+        if (epoch, step) == at:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(training_steps, "Precision", HalfOnCpu)
+    recipe = dataclasses.replace(RECIPE, precision=16)
+    whole = train(place, tmp_path / "whole", recipe=recipe)
+    skipped = whole.metrics["skipped_steps"]
+    assert 0 < skipped < whole.steps
+    with pytest.raises(KeyboardInterrupt):
+        train(place, tmp_path / "killed", recipe=recipe, on_step=interrupt)
+    resumed = train(place, tmp_path / "killed", recipe=recipe)
+    assert resumed.done < whole.done or at == (0, 1)
+    assert resumed.metrics == whole.metrics
+    assert_same_stage(resumed.version, whole.version)
+    content = published_checkpoints.read_container(resumed.checkpoint)
+    assert content["native_amp_scaling_state"]["scale"] == 65536.0 / 2**skipped
+    (state, *_) = content["optimizer_states"][0]["state"].values()
+    assert state["step"] == whole.steps - skipped
+
+
+def test_a_rule_that_was_changed_within_an_epoch_leaves_that_epoch_out(place, tmp_path, first):
+    def interrupt(epoch, step, result):
+        if (epoch, step) == (2, 2):  # a checkpoint is there of the step before
+            raise KeyboardInterrupt
+
+    for number, rule in enumerate((StopRule(max_epochs=2), StopRule(max_epochs=1), StopRule(trn_loss=99.0))):
+        folder = tmp_path / str(number)
+        with pytest.raises(KeyboardInterrupt):
+            train(place, folder, on_step=interrupt)
+        result = train(place, folder, dataclasses.replace(FIRST, stop=rule))
+        assert (result.epochs, result.done, result.steps) == (2, 0, 6)
+        names = os.listdir(os.path.dirname(result.checkpoint))
+        assert len(names) == 3 and not [name for name in names if WORK_NAME.fullmatch(name)]
+        assert_same_stage(result.version, train(place, tmp_path / "two", TWO_EPOCHS).version)
+        assert result.metrics == train(place, tmp_path / "two", TWO_EPOCHS).metrics
+
+
+def test_fewer_best_checkpoints_are_kept_after_a_resume(place, tmp_path, first):
+    scores = {}
+    for name in os.listdir(os.path.dirname(train(place, tmp_path).checkpoint)):
+        if name != LAST:
+            content = published_checkpoints.read_container(
+                os.path.join(str(tmp_path), "lightning_logs/version_0/checkpoints", name)
+            )
+            scores[name] = content["encore"]["row"]["val_acc_epoch"]
+    assert len(scores) == 3
+    result = train(place, tmp_path, recipe=dataclasses.replace(RECIPE, save_top_k=1))
+    (kept,) = set(os.listdir(os.path.dirname(result.checkpoint))) - {LAST}
+    assert scores[kept] == max(scores.values())
+
+
+def test_the_disk_that_is_asked_for_is_that_at_the_end_of_an_epoch(place, first, tmp_path, monkeypatch):
+    """The largest of all sums before a file is renamed over the one before; files have heads besides."""
+    wide = dataclasses.replace(SHAPE, embedding=2048)
+    run = stage_run(place, dataclasses.replace(SECOND, stop=StopRule(max_epochs=5)), start=first.checkpoint)
+    run = run._replace(shape=wide, recipe=dataclasses.replace(RECIPE, save_top_k=2, save_every=1))
+    sums, rename = [], os.replace
+
+    def replace(old, new):
+        files = (os.path.join(folder, name) for folder, _, names in os.walk(str(tmp_path)) for name in names)
+        sums.append(sum(map(os.path.getsize, files)))
+        rename(old, new)
+
+    monkeypatch.setattr(os, "replace", replace)
+    train_stage(run, str(tmp_path), "cpu")
+    parameters = sum(parameter.numel() for parameter in build(wide, 0, 16).parameters())
+    assert run.disk() == 4 * (3 * 6 * parameters + 2 * 16 * 2048)
+    assert 0.75 * run.disk() < max(sums) < 1.05 * run.disk()
+
+
+def test_another_number_of_classes_is_said_once(place, first, capsys):
+    start = StartWeights(first.checkpoint, False)
+
+    def said(classes, processes=ALONE):
+        start.load(build(SHAPE, 0, classes, processes))
+        return capsys.readouterr().err
+
+    expected = "encore: {}: of 10 classes, this stage has 16: its kernel is not taken\n"
+    assert said(16) == expected.format(first.checkpoint)
+    assert said(16, Processes(0, 2)) == expected.format(first.checkpoint)
+    assert said(16, Processes(1, 2)) == said(10) == ""
 
 
 def test_a_missing_start_is_refused(place, tmp_path):

@@ -17,6 +17,7 @@ RECIPE = DripRecipe(
     w_passes=2,
     w_batch=5,
     w_chunk=8,
+    text_layout="basic",
     save_every=2,
     print_every=1,
     workers=0,
@@ -26,7 +27,7 @@ PARAMETERS = """
 drip:
   network: {backbone: resnet, embedding: 16, width: 8, layers: [1, 1, 1, 1], small_stem: true, groups: 4}
   train: {seed: 3, size: 24, precision: 32, limit_val_batches: 0.5, w_passes: 2, w_batch: 5, w_chunk: 8,
-          save_every: 2, print_every: 1, workers: 0, keep_bytes: 10000000, processes: 1}
+          text_layout: basic, save_every: 2, print_every: 1, workers: 0, keep_bytes: 10000000, processes: 1}
   stages:
     c10: {from: start, n_facebook_samples: 10, batch_size: 4, qry_augs_intensity: 0.5, stop: {max_epochs: 3}}
     c16: {from: c10, n_facebook_samples: 10, n_imagenet_samples: 6, batch_size: 6, qry_augs_intensity: 0.6,
@@ -44,6 +45,7 @@ OUTPUT_WH: [24, 24]
 precision: 32
 N_WORKERS: 0
 w_passes: 2
+text_layout: basic
 seed: 3
 """
 """The same for a run by hand."""
