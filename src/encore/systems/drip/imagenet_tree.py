@@ -11,7 +11,7 @@ from encore.systems.drip.imagenet_names import SPLITS, naming_plan, numbered
 
 
 class ImagenetTree:
-    """The pictures `**/*.JPEG` of train, val and test under the names that `rename_imagenet` gives them.
+    """The pictures `**/*.JPEG` of train, val and test under the names that `renaming.rename` gives them.
 
     An image source: `names` (I0000000.jpg, ...), `read(i)`, `len()`. Nothing is copied. Refusal as
     naming_plan; in a tar, which does not tell of empty folders, also for a split without a picture.

@@ -5,8 +5,9 @@ import os
 import pytest
 
 from encore.runtime.refusal import Refusal
-from encore.systems.drip import imagenet_names
-from encore.systems.drip.imagenet_names import naming_plan, rename_imagenet
+from encore.systems.drip import renaming
+from encore.systems.drip.imagenet_names import naming_plan
+from encore.systems.drip.renaming import rename
 
 PATHS = (
     "train/n01440764/n01440764_10026.JPEG",
@@ -67,19 +68,19 @@ def test_what_cannot_be_numbered_is_refused(tmp_path):
     with pytest.raises(Refusal, match="7 pictures from number 9999994 on"):
         naming_plan(tree(tmp_path), 9999994)
     with pytest.raises(Refusal, match="no pictures"):
-        rename_imagenet(tree(tmp_path / "empty", []), tmp_path / "target", "copy")
+        rename("imagenet", tree(tmp_path / "empty", []), tmp_path / "target", "copy")
     with pytest.raises(Refusal, match="mode: expected copy or move, found 'link'"):
-        rename_imagenet(tmp_path, tmp_path / "target", "link")
+        rename("imagenet", tmp_path, tmp_path / "target", "link")
 
 
 def test_a_copy_starts_at_zero_and_keeps_the_sources(tmp_path):
     root = tree(tmp_path / "root")
-    plan = rename_imagenet(root, tmp_path / "target", "copy")
+    plan = rename("imagenet", root, tmp_path / "target", "copy")
     assert plan == naming_plan(root)
     assert contents(tmp_path / "target") == expected()
-    lines = (tmp_path / "target" / ".imagenet_names.jsonl").read_text().splitlines()
+    lines = (tmp_path / "target" / ".names.jsonl").read_text().splitlines()
     assert json.loads(lines[0]) == ["copy", str(root), 7] and json.loads(lines[7]) == [PATHS[6], "I0000006"]
-    assert rename_imagenet(root, tmp_path / "target", "copy") == plan
+    assert rename("imagenet", root, tmp_path / "target", "copy") == plan
 
 
 def test_a_move_goes_on_after_the_largest_number(tmp_path):
@@ -88,14 +89,14 @@ def test_a_move_goes_on_after_the_largest_number(tmp_path):
     (target / "I0000041.jpg").write_bytes(b"old")
     (target / "I99.jpg").write_bytes(b"no id")
     root = tree(tmp_path / "root")
-    rename_imagenet(root, target, "move")
+    rename("imagenet", root, target, "move")
     assert contents(target) == dict(expected(42), **{"I0000041.jpg": "old", "I99.jpg": "no id"})
     assert not any(files for _, _, files in os.walk(str(root)))
-    assert rename_imagenet(root, target, "move") == []
+    assert rename("imagenet", root, target, "move") == []
     tree(root, ["val/ILSVRC2012_val_00000001.JPEG"])
-    assert rename_imagenet(root, target, "move") == [("val/ILSVRC2012_val_00000001.JPEG", "I0000049")]
+    assert rename("imagenet", root, target, "move") == [("val/ILSVRC2012_val_00000001.JPEG", "I0000049")]
     records = sorted(name for name in os.listdir(str(target)) if name.startswith("."))
-    assert records == [".imagenet_names.I0000042.jsonl", ".imagenet_names.I0000049.jsonl"]
+    assert records == [".names.I0000042.jsonl", ".names.I0000049.jsonl"]
 
 
 class Stop(Exception):
@@ -107,7 +108,7 @@ def stop_after(monkeypatch, name, count):
     whole, calls = getattr(os, name), []
 
     def call(old, *new):
-        if ".imagenet" not in str(old):
+        if ".names" not in str(old):
             calls.append(old)
             if len(calls) == count:
                 raise Stop
@@ -123,10 +124,10 @@ def test_a_stopped_run_goes_on_to_the_same_files(tmp_path, monkeypatch, mode, ca
     with monkeypatch.context() as patch:
         stop_after(patch, call, count)
         with pytest.raises(Stop):
-            rename_imagenet(root, target, mode)
+            rename("imagenet", root, target, mode)
     assert contents(target) == expected(order=ORDER[: count - 1])
     (target / "I0000006.jpg.tmp-1").write_bytes(b"half a cop")  # what a kill leaves
-    rename_imagenet(root, target, mode)
+    rename("imagenet", root, target, mode)
     assert contents(target) == expected()
 
 
@@ -140,10 +141,10 @@ def test_a_move_between_file_systems_stopped_before_a_source_was_removed(tmp_pat
     with monkeypatch.context() as patch:
         stop_after(patch, "unlink", count)
         with pytest.raises(Stop):
-            rename_imagenet(root, target, "move")
+            rename("imagenet", root, target, "move")
     assert contents(target) == expected(order=ORDER[:count])
     assert (root / ORDER[count - 1]).exists()
-    rename_imagenet(root, target, "move")
+    rename("imagenet", root, target, "move")
     assert contents(target) == expected()
     assert not any(files for _, _, files in os.walk(str(root)))
 
@@ -153,10 +154,10 @@ def test_a_source_that_differs_from_its_copy_is_not_removed(tmp_path, monkeypatc
     with monkeypatch.context() as patch:
         stop_after(patch, "rename", 3)
         with pytest.raises(Stop):
-            rename_imagenet(root, target, "move")
+            rename("imagenet", root, target, "move")
     (root / ORDER[0]).write_bytes(b"another picture")
     with pytest.raises(Refusal, match="n00000002_30.JPEG: differs from .*I0000000.jpg"):
-        rename_imagenet(root, target, "move")
+        rename("imagenet", root, target, "move")
     assert (root / ORDER[0]).read_bytes() == b"another picture"
 
 
@@ -165,25 +166,25 @@ def test_a_source_that_is_gone_is_refused(tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
         stop_after(patch, "rename", 3)
         with pytest.raises(Stop):
-            rename_imagenet(root, target, "move")
+            rename("imagenet", root, target, "move")
     (root / ORDER[4]).unlink()
     with pytest.raises(Refusal, match="val_00000002.JPEG: gone, and .*I0000004.jpg is not there either"):
-        rename_imagenet(root, target, "move")
+        rename("imagenet", root, target, "move")
 
 
 def test_plans_of_others_are_refused(tmp_path):
     root, target = tree(tmp_path / "root"), tmp_path / "target"
-    rename_imagenet(root, target, "copy")
+    rename("imagenet", root, target, "copy")
     with pytest.raises(Refusal, match="copy of 7 pictures of .*expected to move those of"):
-        rename_imagenet(root, target, "move")
+        rename("imagenet", root, target, "move")
     with pytest.raises(Refusal, match="expected to copy those of .*/other"):
-        rename_imagenet(tree(tmp_path / "other"), target, "copy")
+        rename("imagenet", tree(tmp_path / "other"), target, "copy")
     (root / ORDER[0]).unlink()
     with pytest.raises(Refusal, match="have changed since the copy began"):
-        rename_imagenet(root, target, "copy")
-    (target / imagenet_names.PLAN).write_text("no plan")
+        rename("imagenet", root, target, "copy")
+    (target / renaming.PLAN).write_text("no plan")
     with pytest.raises(Refusal, match="not a plan"):
-        rename_imagenet(root, target, "copy")
-    (target / imagenet_names.PLAN).unlink()
+        rename("imagenet", root, target, "copy")
+    (target / renaming.PLAN).unlink()
     with pytest.raises(Refusal, match="pictures with new names are there"):
-        rename_imagenet(root, target, "copy")
+        rename("imagenet", root, target, "copy")

@@ -17,7 +17,7 @@ from encore.data.shards import ShardSet
 from encore.runtime.parameters import from_mapping
 from encore.runtime.refusal import Refusal
 from encore.systems.drip import resized_copies
-from encore.systems.drip.imagenet_names import rename_imagenet
+from encore.systems.drip.renaming import rename
 from encore.systems.drip.resized_copies import ResizedCopyParameters, square_copy, write_resized_copies
 from encore.systems.drip.sample_pictures import SamplePictures
 from encore.systems.drip.samples import SampleIds
@@ -313,7 +313,7 @@ def test_imagenets_own_folders_are_numbered_on_the_fly(raw, tmp_path, packed):
     for place, number in enumerate(NUMBERED):
         assert found.read(place) == square_copy(data(noise(seed=number), "JPEG"), 24)
     # The same as the published way: renamed first, then resized.
-    rename_imagenet(tmp_path / "kaggle", tmp_path / "renamed", "copy")
+    rename("imagenet", tmp_path / "kaggle", tmp_path / "renamed", "copy")
     renamed = parameters(raw, imagenet_images=str(tmp_path / "renamed"))
     again = write_resized_copies(tmp_path / "again", renamed, "digest")["imagenet_images"]
     assert again.digest == found.manifest.digest
