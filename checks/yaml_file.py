@@ -8,12 +8,15 @@ import yaml
 
 from encore.runtime.refusal import Refusal
 
+LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+"""The one in C, eight times as fast, where PyYAML has it: a pipeline's file is read once for each claim."""
+
 
 def read_yaml(path, missing):
     """What the YAML file `path` holds; raises Refusal for one that is not YAML, or not there (`missing`
     says what it would be)."""
     try:
-        return yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        return yaml.load(Path(path).read_text(encoding="utf-8"), LOADER)
     except FileNotFoundError:
         raise Refusal(f"{path}: {missing}") from None
     except yaml.YAMLError as error:
