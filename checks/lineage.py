@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 from checks.recipe import section_of
@@ -128,6 +129,7 @@ def _section(key, items):
     return ITEM.split(key)[0].rstrip(".")
 
 
+@lru_cache(maxsize=None)  # a stage's hundred dependencies are those of the next, and of the next claim
 def _meet(one, other):
     """Whether one path, with items of a matrix in it, can be the other or a folder above or below it."""
     return all(
