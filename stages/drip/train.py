@@ -14,6 +14,7 @@ from encore.runtime.stage import Stage, run_stage, stage_parser
 from encore.systems.drip.manual_run import manual_parts
 from encore.systems.drip.model_config import read_model_config
 from encore.systems.drip.network import SYSTEM, NetworkShape
+from encore.systems.drip.precision import check_precision
 from encore.systems.drip.recipe import DripRecipe
 from encore.systems.drip.record import HISTORY, write_curves
 from encore.systems.drip.stage_data import Places, open_stage_data
@@ -128,6 +129,7 @@ def _run(job):
 
 
 def _train(job, stage):
+    check_precision(job.recipe.precision)  # before anything that takes time or room
     recipe, run = job.recipe, _run(job)
     batches = run.data.batches
     shared = [

@@ -10,6 +10,15 @@ import torch
 from encore.runtime.refusal import Refusal
 
 
+def check_precision(bits, kind=None):
+    """Refuse 16 without a GPU. kind: "cpu" or "cuda", by default what this machine has."""
+    if bits == 16 and (kind or ("cuda" if torch.cuda.is_available() else "cpu")) != "cuda":
+        raise Refusal(
+            "precision 16 needs a GPU, and none is used here: set precision to 32 (drip.train in the "
+            "parameter file, or --precision 32)"
+        )
+
+
 class Precision:
     """bits: 16, autocast to float16 with a GradScaler, on a GPU only, or 32.
 
@@ -17,11 +26,7 @@ class Precision:
     """
 
     def __init__(self, bits, device):
-        if bits == 16 and device.type != "cuda":
-            raise Refusal(
-                "precision 16 needs a GPU, and none is used here: set precision to 32 (drip.train in the "
-                "parameter file, or --precision 32)"
-            )
+        check_precision(bits, device.type)
         self._device = device
         self.scaler = _grad_scaler() if bits == 16 else None
 
