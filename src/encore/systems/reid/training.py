@@ -1,0 +1,163 @@
+"""Training a re-identification network as a params.json says: batches, evaluations and files of a run."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import sys
+from typing import Callable, NamedTuple, Optional
+
+import torch
+
+from encore.runtime.numerics import exact
+from encore.systems.reid import SYSTEM
+from encore.systems.reid.evaluators import Evaluator, evaluator_config
+from encore.systems.reid.record import Record
+from encore.systems.reid.run_folder import BEST, MODEL, RunFolder, refuse_another
+from encore.systems.reid.stop_rule import StopRule
+from encore.systems.reid.training_batches import TrainingBatches
+from encore.systems.reid.training_run import ReidRun
+from encore.systems.reid.training_steps import ReidTraining
+from encore.training import loop
+from encore.training.checkpoint_files import Position
+
+
+class Trained(NamedTuple):
+    """Result of `train_reid`."""
+
+    iterations: int
+    """Of the whole run; `done` of them by this call, fewer after a resume."""
+    done: int
+    resumed: bool
+    metrics: dict
+    """Name -> number."""
+
+
+@exact()  # the published run lets cuDNN try algorithms out, and may use TF32
+def train_reid(run: ReidRun, folder: RunFolder, device=None, log=None, on_step=None):
+    """Train the network of `run` into `folder` -> Trained.
+
+    A killed run of the same values goes on there, on the CPU to the same bits, whatever the number of loader
+    processes; one that has ended does nothing. device: "cpu" or "cuda", by default what is there. log: open
+    text file of the published lines, by default stdout. on_step(epoch, step, StepResult): called after each
+    step. Raises Refusal for weights, pictures and an evaluator that do not fit, for a folder that holds
+    another run, and for a loss that is not finite.
+    """
+    device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    params, batches = run.params, TrainingBatches(run.pictures, run.params)
+    rule, identity = StopRule(params, len(batches)), run.identity()
+    content = _held(folder, identity)
+    network = run.network(with_start=content is None)
+    teaching = run.teaching(network, device)
+    training = ReidTraining(params, len(batches), network, teaching, device, run.replicas(device))
+    evaluator = run.evaluator()
+    if evaluator is not None:  # before the first step, not after the first epoch
+        evaluator.check(_evaluator_config(run, training, folder, 0))
+    start = _begun(run, training, folder, identity) if content is None else training.resume(content)
+    record = Record(folder.path, params, len(batches), start, log or sys.stdout)
+    course = _Course(run, training, rule, batches, evaluator, folder, record, identity, on_step)
+    try:
+        with torch.random.fork_rng(devices=range(torch.cuda.device_count()) if device.type == "cuda" else []):
+            done = course.follow(start)
+    finally:
+        record.close()
+    counts = {"images": len(run.pictures), "num_labels": len(run.pictures.classes)}
+    metrics = dict(training.metrics(), iterations=rule.iterations, **counts)
+    return Trained(rule.iterations, done, content is not None, metrics)
+
+
+def resumed_identity(folder: RunFolder):
+    """The identity that the resume file in `folder` was written with, or None where there is nothing to go
+    on from."""
+    return folder.load_resume()["identity"] if folder.goes_on() else None
+
+
+def _held(folder, identity):
+    """The content to resume from, or None for a run from the start."""
+    if not folder.goes_on():
+        return None
+    content = folder.load_resume()
+    advice = "go on with those, or take a folder of another name"
+    refuse_another(content["identity"], identity, folder.resume_path, advice)
+    return content
+
+
+def _begun(run, training, folder, identity):
+    """Begin a run from the start in `folder` -> its Position."""
+    folder.begin()
+    start = Position(0, 0)
+    folder.save_resume(training.content(start, identity))
+    folder.describe(run.params, run.pictures.classes)
+    return start
+
+
+def _evaluator_config(run, training, folder, done):
+    """What an evaluator gets after `done` iterations."""
+    classes = len(run.pictures.classes)
+    return evaluator_config(run.params, training.network, classes, done, folder.path, training.device)
+
+
+class _Course(NamedTuple):
+    """What happens between and after the steps of a run."""
+
+    run: ReidRun
+    training: ReidTraining
+    rule: StopRule
+    batches: TrainingBatches
+    evaluator: Optional[Evaluator]
+    folder: RunFolder
+    record: Record
+    identity: dict
+    on_step: Optional[Callable]
+
+    def follow(self, start):
+        """Do all steps from the Position `start` on -> their number."""
+        iterations = len(self.batches)
+        if self.training.iteration(start) >= self.rule.iterations:
+            return 0
+        steps = loop.Run(
+            self.rule.epochs,
+            iterations,
+            self._batches,
+            self.training.step,
+            self._save_resume,
+            self._after,
+            self.run.params.encore.save_every,
+        )
+        done = loop.train(steps, start, "{} training".format(SYSTEM))
+        rest = self.rule.iterations % iterations
+        if rest:  # the last epoch is no whole one
+            self._save_resume(Position(self.rule.epochs - 1, rest))
+        return done
+
+    def _batches(self, epoch, first):
+        left = self.rule.iterations - self.training.iteration(Position(epoch, first))
+        workers = self.run.params.num_preprocess_workers
+        return itertools.islice(self.batches.load(epoch, first, workers), left)
+
+    def _save_resume(self, position):
+        self.folder.save_resume(self.training.content(position, self.identity))
+
+    def _after(self, epoch, step, result, seconds, waited):
+        """Record a step, then save and evaluate where the published triggers say so."""
+        iteration = self.training.iteration(Position(epoch, step))
+        rows = self.training.rows
+        self.record.step(epoch, step, iteration, result, rows, seconds, waited)
+        if self.on_step is not None:
+            self.on_step(epoch, step, result)
+        if step + 1 == len(self.batches) or iteration + 1 == self.rule.iterations:
+            self.record.epoch(epoch, step, iteration + 1, self.training.end_epoch())
+        if self.rule.saves_after(epoch, step, iteration):
+            self.folder.save_weights(MODEL, self.training.weights())
+        if self.evaluator is not None and self.rule.evaluates_after(epoch, step, iteration):
+            self._evaluate(epoch, step, iteration + 1)
+
+    def _evaluate(self, epoch, step, done):
+        training, config = self.training, _evaluator_config(self.run, self.training, self.folder, done)
+        training.network.eval()
+        with torch.no_grad(), contextlib.redirect_stdout(self.record.log):  # evaluators print their lines
+            measured = self.evaluator.measure(config)
+        training.network.train()
+        self.record.evaluation(epoch, step, done, measured.value, measured.metrics, training.rates())
+        if training.take(measured, epoch, done):
+            self.folder.save_weights(BEST, training.weights())

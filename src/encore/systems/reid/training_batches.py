@@ -1,0 +1,143 @@
+"""Batches of a re-identification run, each addressed by (epoch, step): the same for any number of workers."""
+
+from __future__ import annotations
+
+import os
+
+import numpy as np
+import torch
+from torch.utils.data import DataLoader, Dataset
+
+from encore.data.images import RejectedImage, decode_image
+from encore.data.view_batches import permutation
+from encore.runtime.refusal import Refusal
+from encore.runtime.seeds import derive_seed
+from encore.runtime.shard_map import end_with_parent
+from encore.runtime.shared_memory import loader_bytes
+from encore.systems.reid import SYSTEM
+from encore.systems.reid.augmentation import Augmentation, Draws
+from encore.systems.reid.identity_batches import identity_batches
+
+
+class TrainingBatches(Dataset):
+    """Item (epoch, step) -> (images float32 (b, 3, h, w), normalised, and labels int64 (b,)).
+
+    pictures: TrainingPictures. params: ReidParams; its `pk` says whether a batch is P identities of K
+    pictures, each epoch one pass of `identity_batches`, or `batch` pictures of a permutation of all, the last
+    one with the rest (published). `len` is the number of batches of an epoch. Orders come from the address
+    (seed, "reid", "order", epoch), the draws of a picture from (seed, "reid", "transform", epoch, step, row).
+    A picture that cannot be read is a Refusal with its name.
+    """
+
+    def __init__(self, pictures, params):
+        self.pictures, self.params = pictures, params
+        self.augmentation = Augmentation(params)
+        self._seed = params.encore.seed
+        self._order = (None, None)
+        self._kept, self._room = {}, params.encore.keep_bytes
+        if params.pk:
+            self._length = len(self._rows(0))
+            return
+        self._length = -(-len(pictures) // params.batch)
+        if params.state == "H" and len(pictures) % params.batch == 1:
+            raise Refusal(
+                "batch_sampling_params: the last batch of an epoch would hold one of the {} pictures, and "
+                "BatchNorm behind the features needs two: change batch_size (now {} in all)".format(
+                    len(pictures), params.batch
+                )
+            )
+
+    def __len__(self):
+        return self._length
+
+    def numbers(self, epoch, step):
+        """Numbers of the batch's pictures, int64 (b,)."""
+        return np.asarray(self._rows(epoch)[step], np.int64)
+
+    def _rows(self, epoch):
+        if self._order[0] != epoch:
+            self._order = epoch, self._drawn(epoch)
+        return self._order[1]
+
+    def _drawn(self, epoch):
+        if not self.params.pk:
+            order = permutation(self._seed, SYSTEM, epoch, len(self.pictures))
+            return [
+                order[start : start + self.params.batch] for start in range(0, len(order), self.params.batch)
+            ]
+        chosen = self.params.batch_sampling_params
+        draws = np.random.RandomState(derive_seed(self._seed, SYSTEM, "order", epoch) % 2**32)
+        return identity_batches(self.pictures.labels, chosen.P, chosen.K, draws)
+
+    def __getitem__(self, address):
+        epoch, step = address
+        numbers = self.numbers(epoch, step)
+        pixels = torch.stack([self._picture(epoch, step, row, int(i)) for row, i in enumerate(numbers)])
+        return self.augmentation.normalised(pixels), torch.from_numpy(self.pictures.labels[numbers])
+
+    def _picture(self, epoch, step, row, number):
+        draws = Draws.seeded(derive_seed(self._seed, SYSTEM, "transform", epoch, step, row))
+        return self.augmentation.augmented(self._resized(number), draws)
+
+    def _resized(self, number):
+        """Picture `number` before all draws, from memory where it is kept."""
+        if number in self._kept:
+            return self._kept[number]
+        try:
+            image = decode_image(self.pictures.read(number)).convert("RGB")
+        except RejectedImage as rejected:
+            raise Refusal(
+                "{}: training picture {} cannot be read ({}): put it back or take it out".format(
+                    self.pictures.spec, self.pictures.names[number], rejected.reason
+                )
+            ) from rejected
+        pixels = self.augmentation.resized(image)
+        if pixels.nbytes <= self._room:
+            self._kept[number] = pixels
+            self._room -= pixels.nbytes
+        return pixels
+
+    def load(self, epoch, first_step=0, workers=0):
+        """Iterate over the batches of `epoch` from `first_step` on, made by `workers` processes (0: this
+        one), which end with this one."""
+        loader = DataLoader(
+            _Delivered(self),
+            batch_size=None,
+            sampler=[(epoch, step) for step in range(first_step, len(self))],
+            num_workers=workers,
+            worker_init_fn=_EndWithParent(),
+            generator=torch.Generator(),  # or starting would draw from the global one
+        )
+        for delivered in loader:
+            if isinstance(delivered, str):
+                raise Refusal(delivered)
+            yield delivered
+
+    def shared_memory(self, workers):
+        """Bytes of /dev/shm that `load` needs."""
+        return loader_bytes(
+            workers, self.params.batch * 3 * self.augmentation.height * self.augmentation.width * 4
+        )
+
+
+class _Delivered(Dataset):
+    """Batches whose refusal is handed over as a value: a loader would wrap it in a worker's traceback."""
+
+    def __init__(self, batches):
+        self._batches = batches
+
+    def __getitem__(self, address):
+        try:
+            return self._batches[address]
+        except Refusal as refusal:
+            return str(refusal)
+
+
+class _EndWithParent:
+    """Called in a loader process: lets it end with the one that made this object."""
+
+    def __init__(self):
+        self._parent = os.getpid()
+
+    def __call__(self, _):
+        end_with_parent(self._parent)
