@@ -44,7 +44,7 @@ def data(
     size: Annotated[Path, typer.Option(help="folder with inputs.yaml")] = Path("."),
     dataset: Annotated[Optional[list[str]], typer.Option(help="only this data set (may be repeated)")] = None,
     used_by: Annotated[
-        Optional[str], typer.Option(help="only what one family of systems starts from: isc, fkd or drip")
+        Optional[str], typer.Option(help="only what one family starts from: isc, fkd, drip or reid")
     ] = None,
     as_json: JsonOption = False,
 ):

@@ -35,6 +35,7 @@ MACHINE_KEYS = frozenset(
         "wandb_project",
         "keep_bytes",
         "keep_checkpoints",
+        "num_preprocess_workers",
     }
 )
 # The same, of one place alone: elsewhere the key changes what is computed. The authors' notes on cards of 24

@@ -203,4 +203,7 @@ def test_the_published_size_describes_the_published_data():
         "pair_queries": (50_000, "Q00000.jpg", "Q49999.jpg"),
         "labelled_training": (1_281_167, "n01440764/n01440764_10026.JPEG", None),
         "labelled_validation": (50_000, "n01440764/ILSVRC2012_val_00000293.JPEG", None),
+        "reid_training": (12_936, "0002_c1s1_000451_03.jpg", None),
+        "reid_query": (3_368, None, None),
+        "reid_gallery": (19_732, None, None),
     }
