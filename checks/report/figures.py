@@ -11,6 +11,9 @@ from html import escape
 # Stand-in colours, replaced by the page's own so that one drawing serves light and dark.
 INK, LINE = "#010203", "#040506"
 SERIES = ("#0a0b01", "#0a0b02", "#0a0b03", "#0a0b04")
+STROKES = ("solid", (0, (4, 1.5)))
+"""Of the first lines, as many as there are colours, and of the next."""
+MOST_LINES = len(SERIES) * len(STROKES)
 MOST_POINTS = 600
 
 
@@ -41,16 +44,18 @@ def line_figure(
 
     `unit_square`: both axes run from 0 to 1. `legend`: where it stands. `points`: they are drawn too.
     `marks`: (label, {x: text}) of upright lines, named above the figure. NaN parts a line. Long series are
-    thinned to 600 points, first and last kept.
+    thinned to 600 points, first and last kept. More than `MOST_LINES` series are an error.
     """
     with _drawing(name, size) as (figure, axes):
-        for line, colour in zip(series, SERIES, strict=False):
+        pens = [(colour, stroke) for stroke in STROKES for colour in SERIES]
+        for line, (colour, stroke) in zip(series, pens[: len(series)], strict=True):
             marker = "o" if points or len(line.x) == 1 else None  # a line of one point is invisible
             axes.plot(
                 _thinned(line.x),
                 _thinned(line.y),
                 color=colour,
                 linewidth=1.6,
+                linestyle=stroke,
                 label=line.label,
                 marker=marker,
                 markersize=3.5 if points else None,
@@ -58,6 +63,8 @@ def line_figure(
         axes.set_xlabel(x_label)
         axes.set_ylabel(y_label)
         axes.grid(True)
+        if all(float(x).is_integer() for line in series for x in line.x):
+            axes.xaxis.get_major_locator().set_params(integer=True)
         if marks:
             _mark(axes, *marks)
         if unit_square:

@@ -16,6 +16,7 @@ from checks.report.environments import RUN_KEYS, environments
 from checks.report.ingredients import Missing, need
 from checks.report.ladder import ladder
 from checks.report.matches import gallery
+from checks.report.person_rankings import person_rankings, short_name
 from checks.report.photographs import photographs, splits
 from checks.report.students import students
 from checks.report.synthesis import picture_sheet
@@ -48,6 +49,7 @@ def templates():
         number=number_text, state=STATES.__getitem__, score=lambda score: f"{score:.3f}".replace("-", "−")
     )
     environment.filters["percent"] = lambda value: "–" if value is None else f"{value:.2f}"
+    environment.filters["short_name"] = short_name
     environment.filters["loss"] = lambda value: f"{value:.2f}"
     environment.filters["unbroken"] = lambda command: command.replace(" ", "\N{NO-BREAK SPACE}").replace(
         "\N{NO-BREAK SPACE}&&\N{NO-BREAK SPACE}", " && "
@@ -84,6 +86,7 @@ def ingredients(size):
         "synthesis": lambda: picture_sheet(folder),
         "copies": lambda: copy_strips(folder),
         "matches": lambda: gallery(folder),
+        "persons": lambda: person_rankings(folder),
         "photographs": lambda: photographs(folder),
         "environments": lambda: environments(folder),
     }

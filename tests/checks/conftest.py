@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import tarfile
 
 import numpy as np
 import pytest
@@ -121,6 +122,51 @@ def write_drip(project):
     for stage, values in {"first": {}, "third": {"normalised_average_precision": 0.75}}.items():
         values = {"average_precision": 0.5, "queries": 10, **values}
         project.write(f"mini/metrics/drip/infer/{stage}.json", json.dumps(values))
+
+
+REID = {"evaluated": ["plain", "pcb"], "evaluation": {"root": "persons.tar"}}
+REID_SCORES = {
+    "rank1": 0.5,
+    "rank5": 0.75,
+    "rank10": 0.75,
+    "mAP": 0.375,
+    "torchreid_rank1": 0.625,
+    "torchreid_mAP": 0.4375,
+    "multi_query_rank1": 0.6875,
+    "multi_query_mAP": 0.5625,
+    "queries": 10,
+    "left_out": 1,
+    "gallery": 10,
+}
+
+
+def person_states(asked):
+    """How the ten matches of query number `asked` turn out: its first `asked` ones are right, the last is a
+    distractor."""
+    return ["right"] * asked + ["wrong"] * (9 - asked) + ["distractor"]
+
+
+def write_persons(project):
+    """Everything of the system reid but its parameters REID that a report reads, in the mini folder of
+    `project`: ten queries, which have 0 to 9 right matches."""
+    queries = [f"query/{label:04d}_c1s1_000001_01.jpg" for label in range(1, 11)]
+    gallery = [f"bounding_box_test/{label:04d}_c2s1_000002_01.jpg" for label in range(10)]
+    with tarfile.open(project.mini / "persons.tar", "w") as tar:
+        for shade, name in enumerate(queries + gallery):
+            data = picture((12 * shade, 0, 0), side=8)
+            member = tarfile.TarInfo(name)
+            member.size = len(data)
+            tar.addfile(member, io.BytesIO(data))
+    rows = ["query,rank,gallery,score,state\n"]
+    for asked, query in enumerate(queries):
+        for place, state in enumerate(person_states(asked)):
+            rows.append(f"{query},{place + 1},{gallery[place]},{0.9 - place / 10:.1f},{state}\n")
+    for run, mean in {"plain": 0.375, "pcb": 0.5}.items():
+        scores = {**REID_SCORES, "mAP": mean}
+        project.write(f"mini/metrics/reid/evaluate/{run}.json", json.dumps(scores))
+        cmc = "".join(f"{rank},{min(0.25 * rank, 0.75)},{min(0.3 * rank, 1)}\n" for rank in range(1, 31))
+        project.write(f"mini/plots/reid/cmc/{run}.csv", "rank,published,torchreid\n" + cmc)
+        project.write(f"mini/predictions/reid/{run}.csv", "".join(rows))
 
 
 PIPELINE = {

@@ -19,7 +19,7 @@ from checks.report.page import ingredients, summary, write_report
 from checks.report.photographs import photographs, splits
 from checks.report.thumbnails import thumbnail
 from encore.runtime.refusal import Refusal
-from tests.checks.conftest import picture, write_distillation, write_drip, write_shards
+from tests.checks.conftest import REID, picture, write_distillation, write_drip, write_persons, write_shards
 
 
 @pytest.fixture
@@ -43,9 +43,10 @@ def mini(project):
             member.size = len(data)
             tar.addfile(member, io.BytesIO(data))
     extract = {"references": "photos.tar#references"}
-    parameters = {"toy": {"train": {"rate": 0.1}}, "isc_track2": {"extract": extract}}
+    parameters = {"toy": {"train": {"rate": 0.1}}, "isc_track2": {"extract": extract}, "reid": REID}
     write_distillation(project, parameters)
     write_drip(project)
+    write_persons(project)
     write_shards(folder / "data/isc_queries", [(f"Q{i}.jpg", picture((0, i, 0)), -1) for i in range(3)])
     project.write("mini/data/isc_queries/ground_truth.csv", "query_id,reference_id\nQ0,R0\nQ1,R5\nQ2,\n")
     rows = ["Q0,R0,-0.1\nQ0,R1,-0.9\nQ2,R3,-0.8\n"] + [f"Q1,R{i},-0.{i + 2}\n" for i in range(6)]
@@ -83,7 +84,7 @@ def mini(project):
 class Page(HTMLParser):
     """What the tests look at: ids, pictures, links, headings, and whether tags are closed in order."""
 
-    VOID = {"meta", "img", "br", "link", "input", "hr"}
+    VOID = {"meta", "img", "br", "wbr", "link", "input", "hr"}
 
     def __init__(self, text):
         super().__init__()
@@ -114,7 +115,7 @@ def test_the_page_is_self_contained_well_formed_and_described(mini):
     assert all(address.startswith(("data:image/", "#")) for address in page.addresses)
     assert {address[1:] for address in page.addresses if address[0] == "#"} <= set(page.ids)
     assert not re.search(r"url\((?!#)|@import|<script|<link", text)
-    assert page.headings[0] == "h1" and page.headings.count("h1") == 1 and page.headings.count("h2") == 12
+    assert page.headings[0] == "h1" and page.headings.count("h1") == 1 and page.headings.count("h2") == 13
     assert "prefers-color-scheme: dark" in text and 'name="viewport"' in text
     assert "reproduced" in text and "1 of 1 gating claims hold." in text and 'class="note"' not in text
     assert "&lt;a&gt;.png" in text and "A &amp; B" in text
@@ -143,6 +144,10 @@ def test_equal_files_give_equal_bytes(mini):
         ("plots/fkd/snapshots", "plots/fkd/snapshots is missing"),
         ("fingerprints/fkd/recover.json", "fingerprints/fkd/recover.json is missing"),
         ("metrics/fkd", "metrics/fkd holds no result of a training yet"),
+        ("metrics/reid", "metrics/reid/evaluate holds no result of an evaluation yet"),
+        ("plots/reid/cmc/pcb.csv", "plots/reid/cmc/pcb.csv is missing: its stage has not run"),
+        ("predictions/reid/pcb.csv", "predictions/reid/pcb.csv is missing"),
+        ("persons.tar", "persons.tar is missing"),
         ("metrics/fkd/train/vit.json", "metrics/fkd/train/vit.json is missing: its stage has not run"),
     ],
 )
@@ -164,7 +169,7 @@ def test_an_empty_size_still_has_a_page(project):
     for path in project.mini.rglob("*.json"):
         path.unlink()
     found = ingredients(project.size())
-    assert len(found["notes"]) == 12 and found["summary"][0] == "open"
+    assert len(found["notes"]) == 13 and found["summary"][0] == "open"
     assert Page(write_report(project.size()).read_text(encoding="utf-8")).open == []
 
 
@@ -282,6 +287,17 @@ def test_lines_are_parted_marked_and_pointed_at_where_that_is_asked_for():
     assert drawn_group(marked).count("<use") == 3
     assert all(f">{text}</text>" in marked for text in ("classes", "12k"))
     assert ">12k</text>" not in plain
+
+
+def test_more_lines_than_colours_are_dashed_and_whole_numbers_have_whole_ticks():
+    lines = [Series(f"run {i}", [1.0, 20.0], [float(i), 2.0]) for i in range(6)]
+    svg = line_figure("a", "six lines", lines, "rank", "y")
+    assert all(f">run {i}</text>" in svg for i in range(6)) and svg.count("stroke-dasharray") == 4
+    assert ">2.5</text>" not in svg and ">2.5</text>" in line_figure(
+        "b", "one", [Series("", [1.5, 20.0], [0.0, 1.0])], "x", "y"
+    )
+    with pytest.raises(ValueError):
+        line_figure("c", "nine lines", lines * 2, "x", "y")
 
 
 def drawn(svg):
