@@ -90,7 +90,8 @@ def judge(claim, size, machine=None):
             return _row(claim, None, BLOCKED, detail=f"missing {', '.join(lacking)}: see `encore data`")
         return _row(claim, None, NOT_ATTEMPTED, detail=f"no {claim.metric.file}: its stage has not run")
     if claim.expected is None:
-        return _row(claim, value, NOT_ATTEMPTED, detail="not calibrated: see `encore calibrate`")
+        why = "no number was published" if claim.tier == "paper" else "not calibrated: see `encore calibrate`"
+        return _row(claim, value, NOT_ATTEMPTED, detail=why)
     behind = lineage(size.folder, claim.metric.file)
     objection = recipe_objection(size, behind.sections, behind, claim.recipe)
     if objection:
