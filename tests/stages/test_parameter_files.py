@@ -67,11 +67,20 @@ EITHER = (
     "isc_track1.pairs.held_out",
     "drip.queries.held_out",
     "drip.stages",
+    "reid.runs",
+    "reid.students",
 ) + tuple(
     "isc_track1.pretrain.{}.{}".format(backbone.arch, method)
     for backbone in BACKBONES
     for method in ("barlow_twins", "momentum2_teacher")
 )
+
+
+@pytest.fixture(autouse=True)
+def read_quickly(monkeypatch):
+    """The same values by libyaml where PyYAML has it: some tests read a whole file for each of 36 models."""
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    monkeypatch.setattr(yaml, "safe_load", lambda text: yaml.load(text, loader))
 
 
 def keys(value, path=""):
