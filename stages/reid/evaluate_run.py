@@ -15,6 +15,7 @@ from typing import Optional
 from encore.metrics.person_ranking import PROTOCOLS, RankingAccumulator
 from encore.runtime.atomic import file_digest, replacing
 from encore.runtime.parameters import limited, read_parameters, recipe_digest
+from encore.runtime.refusal import Refusal
 from encore.runtime.stage import Stage, needed, run_stage, stage_parser
 from encore.search.k_reciprocal import KReciprocal
 from encore.systems.reid import SYSTEM
@@ -65,6 +66,11 @@ def main():
         stage.recorded.update(weights=weights, weights_sha256=file_digest(weights))
         stage.recorded["other_parameters"] = {"evaluation": asdict(parameters)}
         pictures = open_evaluation_pictures(parameters.root, parameters.naming)
+        if parameters.multi_query and pictures.multi_query is None:
+            raise Refusal(
+                "reid.evaluation.multi_query: {} holds no gt_bbox or multi-query folder: put it there or set "
+                "multi_query to false".format(parameters.root)
+            )
         features = described(network, params, pictures, parameters)
         options = MarketOptions(parameters.spectral_transform, parameters.reranking, parameters.multi_query)
         metrics = evaluate(features, pictures, options)

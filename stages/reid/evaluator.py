@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import difflib
 import json
 import os
 import sys
@@ -21,8 +20,11 @@ from typing import Tuple
 from encore.runtime.parameters import from_mapping, limited
 from encore.runtime.refusal import Refusal
 from encore.runtime.stage import run_stage
-from encore.systems.reid.evaluators import find_evaluator
+from encore.systems.reid.evaluators import alias_of, find_evaluator
+from encore.systems.reid.json_object import read_json
+from encore.systems.reid.known_keys import refuse_misspelt
 from encore.systems.reid.param_blocks import MODELS, OwnKeys
+from encore.systems.reid.params_json import BLOCKS_ALONE, blocks_from
 
 STATE = "H"
 """The published state that has this program."""
@@ -44,7 +46,8 @@ class EvalModel:
 
 @dataclass(frozen=True)
 class EvalParams:
-    """An eval_params.json; the defaults are the shipped values, but for gpus."""
+    """An eval_params.json; the defaults are the shipped values, but for gpus (shipped: 3), for the paths, and
+    for spectral_transform: shipped as 0.7, and off where it is missing, as the published code has it."""
 
     batch_size: int = limited(512, low=1)
     gpus: Tuple[int, ...] = limited((0,), low=0)
@@ -65,30 +68,41 @@ class EvalParams:
     encore: OwnKeys = OwnKeys()
 
 
-PASSED_ON = ("data_augmentation", "evaluation_params", "asoftmax_params")
-"""Blocks of a params.json that evaluators, or a network with margins, may read here too."""
+BLOCKS = {"model_params": EvalModel, "encore": OwnKeys}
 
 
 def read_eval_params(path):
     """(EvalParams, the other keys as a dict, warnings) of a JSON file; Refusal naming file and key for what
-    is not JSON, a wrong value, and a key that looks like a misspelt one."""
-    try:
-        with open(path, encoding="utf-8") as file:
-            mapping = json.load(file)
-    except (OSError, ValueError) as error:
-        raise Refusal("{}: cannot be read as JSON ({}): mend it".format(path, error)) from None
-    if not isinstance(mapping, dict):
-        raise Refusal("{}: expected an object of keys and values, found {!r:.60}".format(path, mapping))
-    known = [field.name for field in dataclasses.fields(EvalParams)]
-    others, warnings = {}, []
-    for name in [name for name in mapping if name not in known]:
-        near = difflib.get_close_matches(name, known + list(PASSED_ON), 1, 0.8)
-        if near and name not in PASSED_ON:
-            raise Refusal("{}: {}: unknown key; did you mean {}?".format(path, name, near[0]))
-        if name not in PASSED_ON:
+    is not JSON, a key that stands twice, a wrong value, and a key that looks like a misspelt one.
+
+    Among the other keys are blocks of a params.json that evaluators, or a network with margins, may read here
+    too; they are checked as there.
+    """
+    mapping = read_json(path)
+    _, warnings = blocks_from(mapping, path)
+    for block, kind in BLOCKS.items():
+        inside = mapping.get(block)
+        for name in _unknown(inside, kind) if isinstance(inside, dict) else ():
+            refuse_misspelt("{}: {}.".format(path, block), name, _keys(kind))
+    others = {}
+    for name in _unknown(mapping, EvalParams):
+        if name not in BLOCKS_ALONE:
+            refuse_misspelt("{}: ".format(path), name, _keys(EvalParams) + list(BLOCKS_ALONE))
             warnings.append("{}: {}: unknown key, kept for evaluators only".format(path, name))
         others[name] = mapping.pop(name)
-    return from_mapping(EvalParams, mapping, path), others, warnings
+    params = from_mapping(EvalParams, mapping, path)
+    meant = alias_of(params.benchmark_type, params.encore.evaluators)
+    if meant:
+        warnings.append("{}: benchmark_type: {}: read as {}".format(path, params.benchmark_type, meant))
+    return params, others, warnings
+
+
+def _keys(kind):
+    return [field.name for field in dataclasses.fields(kind)]
+
+
+def _unknown(mapping, kind):
+    return [name for name in mapping if name not in _keys(kind)]
 
 
 def config_of(params, others):
@@ -147,13 +161,8 @@ def _shape(params):
 
 def _margins(others):
     """The AngularSoftmax of asoftmax_params, or None."""
-    from encore.systems.reid.param_blocks import AngularSoftmax
-
-    block = dict(others.get("asoftmax_params") or {})
-    if not block.get("margin"):
-        return None
-    kept = {name: block[name] for name in ("margin", "step", "scale") if name in block}
-    return from_mapping(AngularSoftmax, kept, "asoftmax_params")
+    block = blocks_from(others, "eval_params")[0].get("asoftmax_params")
+    return block if block is not None and block.margin else None
 
 
 def main():
@@ -165,7 +174,9 @@ def main():
         print("encore: warning: {}".format(warning), file=sys.stderr)
     own = params.encore
     evaluator = find_evaluator(params.benchmark_type, own.evaluators, own.best_by)
-    measured = evaluator.measure(config_of(params, others))
+    config = config_of(params, others)
+    evaluator.check_best_by(config)
+    measured = evaluator.measure(config)
     line = json.dumps(measured.metrics, sort_keys=True)
     print(line)
     if params.result_log_file:

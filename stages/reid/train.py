@@ -3,6 +3,7 @@ params.json, `train --operation start_train --config_path params.json --sub_work
 
 from __future__ import annotations
 
+import hashlib
 import os
 import subprocess
 import sys
@@ -19,7 +20,7 @@ from encore.systems.reid.run_folder import LOG, RunFolder, copy_config, folder_o
 from encore.systems.reid.training import resumed_identity, train_reid
 from encore.systems.reid.training_batches import TrainingBatches
 from encore.systems.reid.training_pictures import open_training_pictures
-from encore.systems.reid.training_run import ReidRun, parameter_identity
+from encore.systems.reid.training_run import ReidRun, completed, parameter_identity
 
 START = "start_train"
 OUTPUT = "models/reid/{}"
@@ -27,6 +28,8 @@ CURVES = "plots/reid/train/{}.csv"
 CURVES_BY_HAND = "curves.csv"
 SECTIONS = ("runs", "students")
 """Of reid in a parameter file; a student names its teacher, a run, in encore.teacher."""
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+"""The project's."""
 ADVICE = "go on with those, or take a folder of another name"
 
 
@@ -74,24 +77,37 @@ def warn(text):
 
 
 def launch(config, name):
-    """Start a worker on a new run folder, or on one that goes on, in the background, and say where."""
-    params = _read(config)
-    folder = RunFolder(os.path.abspath(folder_of(params.working_dir, name)))
-    goes_on = folder.goes_on()
-    if goes_on:
-        found, expected = resumed_identity(folder), parameter_identity(params)
-        found = {key: text for key, text in found.items() if key in expected}
-        refuse_another(found, expected, folder.resume_path, ADVICE)
-    copy_config(config, folder.path)
+    """Start a worker on a new run folder, or on one that goes on, in the background, and say where.
+
+    What can be refused beforehand is, and leaves no trace. The worker gets the folder's lock.
+    """
+    params = _read_by_hand(config)
     environment = dict(os.environ, PYTHONUNBUFFERED="1")  # the log has each line at once
     visible = _visible(params.parallels)
     if visible is not None:
         environment["CUDA_VISIBLE_DEVICES"] = visible
+    run = _run(params)
+    run.check()
+    TrainingBatches(run.pictures, params).check(1 if visible is None else len(params.parallels))
+    folder = RunFolder(os.path.abspath(folder_of(params.working_dir, name)))
+    folder.refuse_other_weights()
+    with folder.locked() as lock:
+        if folder.goes_on():
+            found, expected = resumed_identity(folder), parameter_identity(params)
+            found = {key: text for key, text in found.items() if key in expected}
+            refuse_another(found, expected, folder.resume_path, ADVICE)
+        copy_config(config, folder.path)
+        _start_worker(config, folder, environment, lock)
+
+
+def _start_worker(config, folder, environment, lock):
     command = [sys.executable, "-m", "stages.reid.train", "--config_path", os.path.abspath(config)]
-    with open(folder.file(LOG), "a" if goes_on else "w") as log:
+    with open(folder.file(LOG), "a") as log:
+        if not folder.goes_on():
+            log.truncate(0)
         worker = subprocess.Popen(
             command + ["--sub_working_dir", folder.path],
-            stdin=subprocess.DEVNULL,
+            stdin=lock,  # so that the worker has it from the first moment on
             stdout=log,
             stderr=subprocess.STDOUT,
             env=environment,
@@ -126,7 +142,7 @@ def train_by_hand(config, path):
             "name a RUN of the section reid.runs, or the run's folder with --sub_working_dir, or start one "
             "in the background with --operation {}".format(START)
         )
-    params = _read(config)
+    params = _read_by_hand(config)
     folder = RunFolder(path)
     snapshot = os.path.abspath(params.pretrain_snapshot or os.devnull)
     if os.path.dirname(snapshot) == os.path.abspath(path):
@@ -134,14 +150,21 @@ def train_by_hand(config, path):
             "pretrain_snapshot {}: lies in the run's own folder, which the run writes: leave it empty, a "
             "killed run goes on by itself, or take a folder of another name".format(params.pretrain_snapshot)
         )
-    item = os.path.basename(os.path.abspath(path))
-    with Stage(SYSTEM, "train_by_hand", item, seed=params.encore.seed) as stage:
+    run = _run(params)
+    folder.refuse_other_weights()
+    with folder.locked(), Stage(SYSTEM, "train_by_hand", item_of(path), seed=params.encore.seed) as stage:
         stage.recorded["parameters"] = params.as_mapping()
-        run = _run(params, stage)
+        _need_shared_memory(run, stage)
         stage.need_disk(_disk(run), "weights", path)
         result = train_reid(run, folder)
         write_curves(folder.file(HISTORY), folder.file(CURVES_BY_HAND))
         print("{}: {} iterations, {} now".format(path, result.iterations, result.done))
+
+
+def item_of(path):
+    """Name of the run folder `path` in the stage's records: its own, and a digest of where it lies."""
+    place = os.path.realpath(path)
+    return "{}-{}".format(os.path.basename(place), hashlib.sha256(os.fsencode(place)).hexdigest()[:8])
 
 
 def train_of_pipeline(path, name):
@@ -149,7 +172,8 @@ def train_of_pipeline(path, name):
     params = read_run(path, name)
     with Stage(SYSTEM, "train", name, seed=params.encore.seed) as stage:
         stage.recorded["parameters"] = params.as_mapping()
-        run = _run(params, stage)
+        run = _run(params)
+        _need_shared_memory(run, stage)
         work = stage.work_folder(recipe_digest(run.identity()))
         stage.need_disk(_disk(run), "weights", work)
         folder = RunFolder(os.path.join(work, "run"), os.path.join(work, "resume.pth"))
@@ -203,14 +227,27 @@ def _read(config):
     return params
 
 
-def _run(params, stage):
+def _read_by_hand(config):
+    """As _read, with the places that a published file cannot name."""
+    return completed(_read(config), ROOT, warn)
+
+
+def _run(params):
     if not params.batches_dir:
         raise Refusal("batches_dir: missing: name the folder of the training pictures")
     NetworkShape.of(params).check_height(evaluation_size(params.as_mapping())[0])
     pictures = open_training_pictures(params.batches_dir, params.encore.naming)
-    shared = TrainingBatches(pictures, params).shared_memory(params.num_preprocess_workers)
-    stage.need_shared_memory(shared, "batches of pictures")
+    if params.encore.keep_bytes and params.num_preprocess_workers:
+        warn(
+            "encore.keep_bytes: without effect, num_preprocess_workers is {}: loader processes keep no "
+            "pictures, only with 0 of them are any kept".format(params.num_preprocess_workers)
+        )
     return ReidRun(params, pictures, warn)
+
+
+def _need_shared_memory(run, stage):
+    shared = TrainingBatches(run.pictures, run.params).shared_memory(run.params.num_preprocess_workers)
+    stage.need_shared_memory(shared, "batches of pictures")
 
 
 def _disk(run):

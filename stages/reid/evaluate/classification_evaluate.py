@@ -16,6 +16,7 @@ from encore.systems.reid.training_pictures import open_training_pictures
 from stages.reid.evaluate.market_evaluate import extraction, own
 
 BEST_BY = "accuracy"
+METRICS = ("accuracy", "pictures", "classes")
 
 
 def run_eval(config):

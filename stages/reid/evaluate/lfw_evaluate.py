@@ -2,12 +2,13 @@
 
 Copy it into a folder that encore.evaluators names, change it, and set evaluation_params.type to its name. It
 reads keys that training does not know: lfw_root (pictures <person>/<person>_<number, 4 digits>.jpg, a folder
-or file.tar#prefix) and lfw_pairs (the protocol's pairs.txt, by default lfw_root/pairs.txt), beside the other
+or file.tar#prefix) and lfw_pairs (the protocol's pairs.txt, by default the one in lfw_root), beside the other
 keys or in evaluation_params.
 """
 
 from __future__ import annotations
 
+import io
 import os
 from typing import NamedTuple
 
@@ -20,6 +21,8 @@ from encore.systems.reid.features import extract
 from stages.reid.evaluate.market_evaluate import extraction
 
 BEST_BY = "accuracy"
+METRICS = ("accuracy", "accuracy_deviation", "tpr_at_fpr_0.001", "pairs", "pictures")
+PAIRS = "pairs.txt"
 FALSE_POSITIVES = 1e-3
 
 
@@ -62,18 +65,24 @@ def check(config):
 
 
 def read_pairs(path):
-    """The list of Pair in a pairs.txt: a line of folds and pairs a kind, then for each fold lines
-    `person number number` and as many `person number person number`, fields separated by tabs or blanks.
+    """The list of Pair in the file `path`, as `parse_pairs` reads it; Refusal where it cannot be read."""
+    try:
+        with open(path, "rb") as file:
+            return parse_pairs(file.read(), path)
+    except OSError as error:
+        raise _unreadable(path, error) from None
 
-    Refusal naming file and line for anything else.
+
+def parse_pairs(data, path):
+    """The list of Pair in the bytes of a pairs.txt: a line of folds and pairs a kind, then for each fold
+    lines `person number number` and as many `person number person number`, with tabs or blanks between.
+
+    Refusal naming the file, `path`, and the line for anything else.
     """
     try:
-        with open(path, encoding="utf-8") as file:
-            lines = [line.split() for line in file]
-    except (OSError, UnicodeDecodeError) as error:
-        raise Refusal(
-            "{}: cannot be read as pairs.txt ({}): lfw_pairs names it".format(path, error)
-        ) from None
+        lines = [line.split() for line in io.StringIO(data.decode("utf-8"), newline=None)]
+    except UnicodeDecodeError as error:
+        raise _unreadable(path, error) from None
     while lines and not lines[-1]:
         lines.pop()
     head = lines[0] if lines else []
@@ -87,6 +96,10 @@ def read_pairs(path):
             )
         )
     return [_pair(path, row, fields, (row - 1) // (2 * each)) for row, fields in enumerate(lines) if row]
+
+
+def _unreadable(path, error):
+    return Refusal("{}: cannot be read as pairs.txt ({}): lfw_pairs names it".format(path, error))
 
 
 def _pair(path, row, fields, fold):
@@ -108,9 +121,9 @@ def _name(person, number):
 class _Pictures:
     """The pictures that pairs name, each once; `place`: name without ending -> its row."""
 
-    def __init__(self, tree, pairs):
+    def __init__(self, tree, files, pairs):
         self.spec, self._tree = tree.spec, tree
-        places = {os.path.splitext(name)[0]: name for name in tree.files()}
+        places = {os.path.splitext(name)[0]: name for name in files}
         wanted = sorted({name for pair in pairs for name in pair[:2]})
         missing = [name for name in wanted if name not in places]
         if missing:
@@ -119,6 +132,13 @@ class _Pictures:
                 "set".format(self.spec, len(missing), len(wanted), missing[0])
             )
         self.names = [places[name] for name in wanted]
+        empty = [name for name in self.names if not tree.size(name)]
+        if empty:
+            raise Refusal(
+                "{}: {} pictures are empty (0 bytes), the first is {}: put them back".format(
+                    self.spec, len(empty), empty[0]
+                )
+            )
         self.place = {name: row for row, name in enumerate(wanted)}
 
     def read(self, i):
@@ -131,5 +151,14 @@ def _protocol(config):
     root = block.get("lfw_root")
     if not root:
         raise Refusal("lfw_root: missing: name the folder, or file.tar#prefix, of the LFW pictures")
-    pairs = read_pairs(block.get("lfw_pairs") or os.path.join(root, "pairs.txt"))
-    return pairs, _Pictures(open_tree(root), pairs)
+    tree = open_tree(root)
+    files = tree.files()
+    if block.get("lfw_pairs"):
+        pairs = read_pairs(block["lfw_pairs"])
+    elif PAIRS in files:
+        pairs = parse_pairs(tree.read(PAIRS), "{}: {}".format(tree.spec, PAIRS))
+    else:
+        raise Refusal(
+            "{}: {}: no such file: put it there, or name the pairs in lfw_pairs".format(tree.spec, PAIRS)
+        )
+    return pairs, _Pictures(tree, files, pairs)

@@ -14,6 +14,8 @@ from dataclasses import replace
 
 import numpy as np
 
+from encore.data.picture_tree import open_tree
+from encore.metrics.person_ranking import JUNK
 from encore.runtime.atomic import replacing
 from encore.runtime.refusal import Refusal
 from encore.runtime.safe_load import safe_load
@@ -22,12 +24,15 @@ from encore.systems.reid import market_evaluation
 from encore.systems.reid.evaluation_input import evaluation_size
 from encore.systems.reid.evaluation_pictures import open_evaluation_pictures
 from encore.systems.reid.features import Extraction
-from encore.systems.reid.market_evaluation import MarketFeatures, MarketOptions
+from encore.systems.reid.market_evaluation import PREFIXES, MarketFeatures, MarketOptions
+
+COUNTS = ("queries", "left_out", "gallery", "junk", "distractors")
+"""Metrics beside the ranks and the mAP."""
 
 
 def run_eval(config):
     """Rank-1 by the published protocol, in [0, 1], after the spectral transform where that is on."""
-    return evaluate(config)["spectral_rank1" if config.get("spectral_transform") else "rank1"]
+    return evaluate(config)[_deciding(config)]
 
 
 def evaluate(config):
@@ -36,8 +41,20 @@ def evaluate(config):
 
 
 def check(config):
-    """Refusal where the pictures are not there."""
-    pictures_of(config, own(config, "naming", "market"))
+    """Refusal where the pictures are not there, where one is empty, and where no query can be found."""
+    check_pictures(config, own(config, "naming", "market"))
+
+
+def _deciding(config):
+    return "spectral_rank1" if config.get("spectral_transform") else "rank1"
+
+
+def _metrics(config):
+    return names_of_metrics(config, own(config, "naming", "market"), config.get("spectral_transform"))
+
+
+BEST_BY, METRICS = _deciding, _metrics
+"""The metric that decides, and all their names, of a config."""
 
 
 def evaluate_named(config, naming, spectral):
@@ -49,6 +66,51 @@ def evaluate_named(config, naming, spectral):
     metrics = market_evaluation.evaluate(_features(config, pictures), pictures, options)
     print(market_evaluation.log_line(metrics, "spectral_" if spectral else ""), flush=True)
     return metrics
+
+
+def names_of_metrics(config, naming, spectral):
+    """Names of the metrics that `evaluate_named` will give."""
+    kinds = {"": True, "spectral_": spectral, "reranked_": config.get("reranking")}
+    if config.get("multi_query"):
+        kinds["multi_query_"] = pictures_of(config, naming).multi_query is not None
+    names = ["rank{}".format(rank) for rank in market_evaluation.RANKS] + ["mAP"]
+    starts = [kind + protocol for kind in kinds if kinds[kind] for protocol in PREFIXES.values()]
+    return [start + name for start in starts for name in names] + list(COUNTS)
+
+
+def check_pictures(config, naming):
+    """Refusal for an empty picture, by name, for a query of junk, and where each query lacks a gallery
+    picture of its identity from another camera."""
+    pictures = pictures_of(config, naming)
+    splits = [pictures.gallery, pictures.query] + (
+        [pictures.multi_query] if config.get("multi_query") else []
+    )
+    for split in filter(None, splits):
+        _refuse_empty(split)
+    query, gallery = pictures.query, pictures.gallery
+    for row in np.flatnonzero(query.labels == JUNK)[:1]:
+        raise Refusal("{}: {}: a query of label -1 (junk): take it out".format(query.spec, query.names[row]))
+    cameras = {}
+    for label, camera in zip(gallery.labels.tolist(), gallery.cameras.tolist()):
+        cameras.setdefault(label, set()).add(camera)
+    asked = zip(query.labels.tolist(), query.cameras.tolist())
+    if not any(cameras.get(label, set()) - {camera} for label, camera in asked):
+        raise Refusal(
+            "{}: none of {} queries has a gallery picture of its identity from another camera; the gallery "
+            "has the cameras {}: check the folders and encore.naming ({})".format(
+                config["evaluation_root"], len(query), sorted(set(gallery.cameras.tolist())), naming
+            )
+        )
+
+
+def _refuse_empty(split):
+    tree = open_tree(split.spec)
+    empty = [name for name in split.names if not tree.size(name)]
+    if empty:
+        raise Refusal(
+            "{}: {} of {} pictures are empty (0 bytes), the first is {}: put them back or take them "
+            "out".format(split.spec, len(empty), len(split), empty[0])
+        )
 
 
 def own(config, name, default=None):

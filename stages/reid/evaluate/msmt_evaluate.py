@@ -18,5 +18,12 @@ def evaluate(config):
 
 
 def check(config):
-    """Refusal where the pictures are not there."""
-    market_evaluate.pictures_of(config, NAMING)
+    """Refusal where the pictures are not there, or cannot be evaluated."""
+    market_evaluate.check_pictures(config, NAMING)
+
+
+def _metrics(config):
+    return market_evaluate.names_of_metrics(config, NAMING, 0.0)
+
+
+METRICS = _metrics

@@ -12,6 +12,8 @@ from encore.data import picture_database
 from encore.data.picture_database import PictureDatabase, write_picture_database
 from encore.runtime.refusal import Refusal
 
+pytest.importorskip("lmdb", reason="part of the environments that this system is pinned to")
+
 
 class Some:
     """Pictures of random bytes, up to several pages long; the last class has none."""

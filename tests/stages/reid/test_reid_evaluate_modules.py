@@ -10,8 +10,8 @@ from encore.systems.reid.features import Extraction, extract
 from encore.systems.reid.market_evaluation import MarketFeatures
 from stages.reid.evaluate.lfw_evaluate import Pair, read_pairs
 from stages.reid.evaluate.market_evaluate import read_features, write_features
-from tests.encore.systems.reid.market_set import QUERY, SIZE, MeanColours, pictures_of, write_set
-from tests.encore.systems.reid.reid_pictures import params, png, write
+from tests.encore.systems.reid.market_set import GALLERY, QUERY, SIZE, MeanColours, pictures_of, write_set
+from tests.encore.systems.reid.reid_pictures import params, png, tar_of, write
 
 
 def config_of(root, **blocks):
@@ -43,6 +43,55 @@ def test_market_with_the_further_keys(tmp_path, capsys):
     assert evaluator.module.run_eval(config) == measured.metrics["spectral_rank1"]
 
 
+def test_the_published_number_decides_after_the_transform(tmp_path):
+    config = config_of(write_set(tmp_path), spectral_transform=0.5)
+    evaluator = find_evaluator("market_evaluate")
+    evaluator.check(config)
+    evaluator.module.evaluate = lambda config: {"rank1": 0.25, "spectral_rank1": 0.75}
+    assert evaluator.measure(config).value == evaluator.module.run_eval(config) == 0.75
+    assert evaluator.measure(dict(config, spectral_transform=0)).value == 0.25
+
+
+@pytest.mark.parametrize("further", [{}, {"spectral_transform": 0.5, "reranking": True, "multi_query": True}])
+@pytest.mark.parametrize("name", ["market_evaluate", "msmt_evaluate"])
+def test_the_names_of_the_metrics_are_known_before(name, further, tmp_path):
+    if name == "market_evaluate":
+        write(write_set(tmp_path), ["multi-query/" + name for name in QUERY[:2]])
+    else:
+        write_msmt(tmp_path)
+    evaluator, config = find_evaluator(name), config_of(tmp_path, **further)
+    assert sorted(evaluator.module.METRICS(config)) == sorted(evaluator.measure(config).metrics)
+    with pytest.raises(Refusal, match="encore.best_by: expected a metric of .*, found map"):
+        find_evaluator(name, best_by="map").check(config)
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_empty_pictures_are_refused_before(packed, tmp_path):
+    root = tmp_path / "set"
+    write(write_set(root), ["multi-query/" + QUERY[0]])
+    (root / "multi-query" / QUERY[0]).write_bytes(b"")
+    config = config_of(tar_of(root, "set") if packed else root)
+    evaluator = find_evaluator("market_evaluate")
+    evaluator.check(config)  # those pictures are not asked for
+    with pytest.raises(Refusal, match="multi-query: 1 of 1 pictures are empty .*, the first is " + QUERY[0]):
+        evaluator.check(dict(config, multi_query=True))
+    (root / "gallery" / GALLERY[2]).write_bytes(b"")
+    with pytest.raises(Refusal, match="gallery: 1 of 8 pictures are empty .*, the first is " + GALLERY[2]):
+        evaluator.check(config_of(tar_of(root, "set") if packed else root))
+
+
+def test_queries_that_cannot_be_found_are_refused_before(tmp_path):
+    evaluator = find_evaluator("market_evaluate")
+    alone = [name for name in GALLERY if "_c1" in name]
+    write_set(tmp_path / "one", alone, QUERY[:1])
+    with pytest.raises(Refusal, match=r"none of 1 queries .*; the gallery has the cameras \[1\]: check"):
+        evaluator.check(config_of(tmp_path / "one"))
+    evaluator.check(config_of(write_set(tmp_path / "two", alone, QUERY[:2])))  # one of two
+    write_set(tmp_path / "junk", query=QUERY + ["-1/-1_c2s1_000001_00.png"])
+    with pytest.raises(Refusal, match="-1_c2s1_000001_00.png: a query of label -1"):
+        evaluator.check(config_of(tmp_path / "junk"))
+
+
 def test_multi_query_where_it_is_asked_for(tmp_path):
     write(write_set(tmp_path), ["multi-query/" + name for name in QUERY[:2]])
     path, module = str(tmp_path / "features.pkl"), find_evaluator("market_evaluate").module
@@ -58,9 +107,13 @@ def test_multi_query_where_it_is_asked_for(tmp_path):
     assert module.evaluate(config) == plain
 
 
-def test_msmt_reads_its_own_names_and_never_transforms(tmp_path):
+def write_msmt(folder):
     names = ["0001_000_01_a.png", "0001_001_02_a.png", "0002_000_03_a.png"]
-    write(tmp_path, ["gallery/" + name for name in names] + ["query/0001_002_03_b.png"])
+    write(folder, ["gallery/" + name for name in names] + ["query/0001_002_03_b.png"])
+
+
+def test_msmt_reads_its_own_names_and_never_transforms(tmp_path):
+    write_msmt(tmp_path)
     evaluator, config = find_evaluator("msmt_evaluate"), config_of(tmp_path, spectral_transform=0.5)
     evaluator.check(config)
     metrics = evaluator.measure(config).metrics
@@ -159,6 +212,23 @@ def test_verification_of_like_pictures_is_perfect(faces, capsys):
     assert capsys.readouterr().out == "[LFW_EVAL] accuracy: 1.000000 +- 0.000000\n"
 
 
+def test_faces_and_pairs_in_a_tar(faces):
+    evaluator = find_evaluator("lfw_evaluate")
+    expected = evaluator.measure(config_of("", lfw_root=str(faces)))
+    config = config_of("", lfw_root=tar_of(faces, "lfw"))
+    evaluator.check(config)
+    assert evaluator.measure(config) == expected
+    (faces / "pairs.txt").unlink()
+    with pytest.raises(Refusal, match="_lfw.tar#lfw: pairs.txt: no such file"):
+        evaluator.check(config_of("", lfw_root=tar_of(faces, "lfw")))
+
+
+def test_an_empty_face_is_refused(faces):
+    (faces / PEOPLE[3]).write_bytes(b"")
+    with pytest.raises(Refusal, match="1 pictures are empty .*, the first is Bob/Bob_0002.png"):
+        find_evaluator("lfw_evaluate").check(config_of("", lfw_root=str(faces)))
+
+
 def test_verification_by_its_own_similarities(faces):
     """One pair of the same person looks different: the fold that holds it loses a quarter."""
     (faces / PEOPLE[5]).write_bytes(png(9))
@@ -187,6 +257,11 @@ def test_broken_pairs_are_refused_with_the_line(faces):
         with pytest.raises(Refusal, match=match):
             find_evaluator("lfw_evaluate").check(config_of("", lfw_root=str(faces)))
     path.unlink()
+    with pytest.raises(Refusal, match="pairs.txt: no such file: put it there, or name .* lfw_pairs"):
+        find_evaluator("lfw_evaluate").check(config_of("", lfw_root=str(faces)))
+    with pytest.raises(Refusal, match="cannot be read as pairs.txt"):
+        find_evaluator("lfw_evaluate").check(config_of("", lfw_root=str(faces), lfw_pairs=str(path)))
+    path.write_bytes(b"1 1\n\xff\n")
     with pytest.raises(Refusal, match="cannot be read as pairs.txt"):
         find_evaluator("lfw_evaluate").check(config_of("", lfw_root=str(faces)))
     with pytest.raises(Refusal, match="lfw_root: missing"):

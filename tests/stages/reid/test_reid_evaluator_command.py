@@ -116,11 +116,34 @@ def test_what_is_wrong_is_named(evaluate, tmp_path, monkeypatch):
         ({"model_path": "nowhere.pth"}, "nowhere.pth"),
         ({"model_path": "nowhere.onnx"}, "nowhere.onnx: no such file"),
         ({"benchmark_type": "lost"}, "no evaluator lost"),
+        ({"model_params": {"feature_dims": 3}}, "model_params.feature_dims: .* did you mean feature_dim?"),
+        ({"encore": {"namin": "duke"}}, "encore.namin: unknown key; did you mean naming?"),
+        ({"asoftmax_params": 3}, "eval_params.json: asoftmax_params: expected keys and values, found 3"),
+        ({"asoftmax_params": {"margin": 0.3}}, "asoftmax_params.margin: expected 0 or a list of margins"),
+        ({"data_augmentation": {"crop_h": "9"}}, "data_augmentation.crop_h: expected a whole number"),
+        ({"data_augmentation": {"crops_h": 9}}, "data_augmentation.crops_h: .* did you mean crop_h?"),
     ):
         with pytest.raises(Refusal, match=match):
             evaluate(**changes)
+    h_run(tmp_path)
+    with pytest.raises(Refusal, match="encore.best_by: expected a metric of .* found spectral_rank1"):
+        evaluate(encore={"best_by": "spectral_rank1"})
     path = tmp_path / "eval_params.json"
+    path.write_text('{"img_h": 256, "img_h": 128}')
+    with pytest.raises(Refusal, match="eval_params.json: the key 'img_h' stands twice"):
+        evaluator.read_eval_params(str(path))
     path.write_text('{"img_h": 256,\n "img_w": 128\n "batch_size": 32}')  # as the published template
     monkeypatch.setattr(sys, "argv", ["evaluator", str(path)])
-    with pytest.raises(Refusal, match="eval_params.json: cannot be read as JSON .*line 3"):
+    with pytest.raises(Refusal, match="eval_params.json: not valid JSON: .*line 3"):
         evaluator.main()
+
+
+def test_defaults_and_the_published_spelling(tmp_path):
+    path = tmp_path / "eval_params.json"
+    path.write_text('{"benchmark_type": "classificaton_evaluate", "data_augmentation": {"zzz": 1}}')
+    params, others, warnings = evaluator.read_eval_params(str(path))
+    assert params.spectral_transform == 0 and others == {"data_augmentation": {"zzz": 1}}
+    assert warnings == [
+        "{}: data_augmentation.zzz: unknown key, kept for evaluators only".format(path),
+        "{}: benchmark_type: classificaton_evaluate: read as classification_evaluate".format(path),
+    ]

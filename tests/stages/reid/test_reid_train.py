@@ -12,10 +12,14 @@ import pytest
 import torch
 import yaml
 
+from encore.models.resnet import Bottleneck, ResNet
 from encore.runtime.refusal import Refusal
+from encore.runtime.stage import run_stage
 from encore.systems.reid.record import CURVES, read_history
-from encore.systems.reid.run_folder import classes_of
+from encore.systems.reid.run_folder import RunFolder, classes_of
 from encore.systems.reid.trained_network import load_run
+from encore.systems.reid.training import train_reid
+from encore.systems.reid.training_run import TORCHVISION
 from stages.reid import train
 from tests.encore.systems.reid.tiny_reid_run import draw_people, mapping
 
@@ -163,7 +167,7 @@ def test_the_launcher_starts_a_worker_of_its_own(size, monkeypatch, capfd):
 
 
 def test_the_name_of_a_run_is_the_time_or_absolute(size, monkeypatch, capfd):
-    config, places = write_config(size, batches_dir="nowhere"), []
+    config, places = write_config(size), []
     monkeypatch.setattr(
         subprocess, "Popen", lambda command, **options: places.append((command, options)) or Fake()
     )
@@ -206,10 +210,158 @@ def test_the_worker_in_the_foreground(size, monkeypatch, capfd):
     )
     names = {name for name in os.listdir("here") if not name.startswith("events.")}
     written = {"classes.json", "curves.csv", "history.jsonl", "model.pth", "params.json", "resume.pth"}
+    written.add("run.lock")
     assert names == written  # no evaluation, so no best weights; no log, it is on the terminal
     assert not (size / "metrics").exists()  # the pipeline's are left alone
-    record = json.loads((size / "fingerprints" / "reid" / "train_by_hand" / "here.json").read_text())
+    record = json.loads(
+        (size / "fingerprints" / "reid" / "train_by_hand" / (train.item_of("here") + ".json")).read_text()
+    )
     assert record["parameters"]["epochs"] == 2 and config == "params.json"
+
+
+PUBLISHED = """
+{
+  "batch_sampling_params": {"batch_size": 32, "class_balanced": false, "P": 32, "K": 4},
+  "batches_dir": "BATCHES",
+  "data_augmentation": {
+    "mirror": true, "colour_jitering": false, "crop_h": 0, "crop_w": 0, "random_erasing": false, "rotation": 0
+  },
+  "epochs": 30,
+  "imagenet_pretrain": true,
+  "img_h": 384,
+  "img_w": 128,
+  "lr": {"base_lr": 0.01, "fc_lr": 0.1, "decay_gamma": 0.1, "decay_step": 10},
+  "model_params": {"feature_dim": 1536, "model": "resnet_50", "pcb_n_parts": 6},
+  "optimizer": "sgd",
+  "parallels": [0, 1],
+  "pretrain_snapshot": "path/to/model.pth",
+  "weight_decay": 4e-5,
+  "fine_tune": false,
+  "evaluation_params": {"type": "market_evaluate", "step": null},
+  "working_dir": "WORKING",
+  "tri_loss_params": {"margin": 0, "lambda_cls": 0, "lambda_tri": 10, "use_adaptive_weight": true},
+  "num_preprocess_workers": 4
+}
+"""
+"""The shipped file of state S; two places are to be filled in."""
+FLAGS = ["--operation", "start_train", "--config_path", "params.json", "--sub_working_dir", "first"]
+
+
+@pytest.fixture()
+def published(size, monkeypatch):
+    """The published file in the working directory, and torch.hub's folder, empty, as is the project's."""
+    batches, people = size / "market" / "train_all", {"people": 2, "pictures": 1}
+    draw_people(batches, **people)
+    text = PUBLISHED.replace("BATCHES", str(batches)).replace("WORKING", str(size / "work"))
+    (size / "params.json").write_text(text)
+    monkeypatch.setenv("TORCH_HOME", str(size))  # torch.hub's folder is hub in it
+    monkeypatch.setattr(train, "ROOT", str(size / "project"))
+    return size
+
+
+def write_weights(path, layers=(3, 4, 6, 3), block=Bottleneck):
+    """torchvision's file of a ResNet in form, each tensor one number repeated, which takes no room."""
+    state = ResNet(layers, block=block, classes=1000).state_dict()
+    path.parent.mkdir(parents=True)
+    torch.save({name: torch.full((), 0.01).expand(value.shape) for name, value in state.items()}, str(path))
+
+
+class Stepped(Exception):
+    pass
+
+
+def one_step(*arguments, **options):
+    def stop(epoch, step, result):
+        raise Stepped
+
+    return train_reid(*arguments, on_step=stop, **options)
+
+
+@pytest.mark.parametrize("place", ["project/raw", "hub/checkpoints"])
+def test_the_published_file_as_it_is(published, monkeypatch, capfd, place):
+    path = published.joinpath(*place.split("/")) / "resnet50.pth"
+    write_weights(path)
+    assert TORCHVISION["resnet_50"] == "resnet50-19c8e357.pth"
+    monkeypatch.setitem(TORCHVISION, "resnet_50", path.name)  # the digits are not those of this file
+    commands = []
+    monkeypatch.setattr(
+        subprocess, "Popen", lambda command, **options: commands.append((command, options)) or Fake()
+    )
+    run(monkeypatch, *FLAGS)
+    error = capfd.readouterr().err
+    assert error.count("encore.imagenet_weights: missing, {} is taken\n".format(path)) == 1
+    root = published / "market"
+    assert error.count("encore.evaluation_root: missing, {} is taken\n".format(root)) == 1
+    [(command, options)] = commands
+    folder = published / "work" / "first"
+    assert (folder / "params.json").read_text() == (published / "params.json").read_text()
+    assert command[1:3] == ["-m", "stages.reid.train"] and options["stdin"].name == str(folder / "run.lock")
+    if place != "project/raw":
+        return
+    monkeypatch.setattr(train, "train_reid", one_step)
+    with pytest.raises(Stepped):
+        run(monkeypatch, *command[3:])
+    assert json.loads((folder / "params.json").read_text())["encore"]["evaluation_root"] == str(root)
+
+
+def refused(monkeypatch, capfd, *arguments):
+    """The one line of the command that ends with status 2."""
+    monkeypatch.setattr(sys, "argv", ["train"] + list(arguments))
+    with pytest.raises(SystemExit) as caught:
+        run_stage(train.main)
+    assert caught.value.code == 2
+    [line] = [line for line in capfd.readouterr().err.splitlines() if "warning" not in line]
+    return line
+
+
+def test_what_the_published_file_lacks_is_refused_by_the_launcher(published, monkeypatch, capfd):
+    monkeypatch.setattr(subprocess, "Popen", None)
+    line = refused(monkeypatch, capfd, *FLAGS)
+    places = [str(published / "project" / "raw"), str(published / "hub" / "checkpoints")]
+    assert "there is no resnet50-19c8e357.pth in {} or {}".format(*places) in line
+    write_weights(published / "project" / "raw" / "resnet50-19c8e357.pth")
+    os.rename(str(published / "market" / "query"), str(published / "market" / "queries"))
+    line = refused(monkeypatch, capfd, *FLAGS)
+    assert "encore.evaluation_root: missing, and {}, which".format(published / "market") in line
+    os.rename(str(published / "market" / "gallery"), str(published / "market" / "bounding_box_test"))
+    os.rename(str(published / "market" / "queries"), str(published / "market" / "query"))
+    (published / "market" / "gallery").mkdir()
+    assert "found both" in refused(monkeypatch, capfd, *FLAGS)
+    assert not (published / "work").exists()
+
+
+def test_the_launcher_leaves_other_runs_alone(size, monkeypatch, capfd):
+    config = write_config(size, name="params.json")
+    folder = size / "runs" / "first"
+    folder.mkdir(parents=True)
+    held = {"model.pth": "weights", "train_log": "log", "params.json": "{}"}
+    for name, text in held.items():
+        (folder / name).write_text(text)
+    monkeypatch.setattr(subprocess, "Popen", None)
+    assert "holds model.pth of another run" in refused(monkeypatch, capfd, *FLAGS)
+    assert {path.name: path.read_text() for path in folder.iterdir()} == held
+    (folder / "model.pth").unlink()
+    with RunFolder(str(folder)).locked():
+        worker = ["--config_path", config, "--sub_working_dir", str(folder)]
+        for arguments in (FLAGS, worker):
+            line = refused(monkeypatch, capfd, *arguments)
+            assert "process {} trains in this folder".format(os.getpid()) in line
+    assert (folder / "train_log").read_text() == "log" and (folder / "params.json").read_text() == "{}"
+    monkeypatch.setattr(subprocess, "Popen", lambda *arguments, **options: Fake())
+    run(monkeypatch, *FLAGS)
+    assert (folder / "train_log").read_text() == ""  # a new run
+
+
+def test_runs_of_one_base_name_have_records_of_their_own(size):
+    assert train.item_of("a/run") != train.item_of("b/run")
+    assert train.item_of("a/run") == train.item_of(str(size / "a" / "run"))
+
+
+def test_kept_pictures_want_no_loader_processes(size, monkeypatch, capfd):
+    config = write_config(size, encore={"keep_bytes": 1000}, num_preprocess_workers=2)
+    monkeypatch.setattr(subprocess, "Popen", lambda *arguments, **options: Fake())
+    run(monkeypatch, "--operation", "start_train", "--config_path", config)
+    assert "encore.keep_bytes: without effect, num_preprocess_workers is 2" in capfd.readouterr().err
 
 
 def test_gpus_of_a_worker(monkeypatch):

@@ -8,15 +8,22 @@ import os
 import re
 import sys
 from dataclasses import dataclass
-from typing import Any, Dict, NamedTuple
+from typing import Any, Dict, NamedTuple, Optional
 
 from encore.runtime.refusal import Refusal
+from encore.systems.reid.known_keys import nearest
 
 SHIPPED = "stages.reid.evaluate"
 """The package of the evaluators that come with the project."""
 BEST_BY = "rank1"
-"""The metric that decides by default; a module whose metrics have no such name says its own as `BEST_BY`."""
+"""The metric that decides where neither `encore.best_by` nor the module's own `BEST_BY` names one."""
+ALIASES = {"classificaton_evaluate": "classification_evaluate"}
+"""Names as the published list of parameters spells them."""
 MODULE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*$")
+
+
+class EvaluatorError(RuntimeError):
+    """An evaluator of the user's own does not work; what it raised is the cause, with its traceback."""
 
 
 class Measured(NamedTuple):
@@ -33,37 +40,72 @@ class Evaluator:
 
     name: str
     module: Any
-    best_by: str = BEST_BY
+    best_by: Optional[str] = None
+    """`encore.best_by`: the metric that decides; None: the module's `BEST_BY`, a text or a function of the
+    config, else rank1."""
 
     def measure(self, config):
-        """Measured of one model: the module's `evaluate(config)`, a dict of named metrics of which `best_by`
+        """Measured of one model: the module's `evaluate(config)`, a dict of named metrics of which one
         decides, where it has one, else `run_eval(config)`, named after the module.
 
-        Refusal for a result that is no finite number, and for a `best_by` that is not among the metrics.
+        Refusal for a result that is no finite number, and where the metric that decides is not there;
+        EvaluatorError for what a module of the user's own raises.
         """
-        if not hasattr(self.module, "evaluate"):
-            value = self._number(self.module.run_eval(config), "run_eval(config)")
-            return Measured(value, {self.name: value})
-        found = self.module.evaluate(config)
-        if not isinstance(found, dict):
-            raise self._refusal("evaluate(config)", "a dict of named numbers", found)
-        metrics = {name: self._number(value, "metric {}".format(name)) for name, value in found.items()}
-        best_by = self.best_by
-        if best_by == BEST_BY and best_by not in metrics:
-            best_by = getattr(self.module, "BEST_BY", best_by)
-        if best_by not in metrics:
-            raise Refusal(
-                "encore.best_by: expected a metric of the evaluator {} ({}), found {}".format(
-                    self.name, ", ".join(metrics) or "it has none", best_by
-                )
-            )
-        return Measured(metrics[best_by], metrics)
+        if self._has_metrics:
+            found = self._called("evaluate", config)
+            if not isinstance(found, dict):
+                raise self._refusal("evaluate(config)", "a dict of named numbers", found)
+            metrics = {name: self._number(value, "metric {}".format(name)) for name, value in found.items()}
+        else:
+            metrics = {self.name: self._number(self._called("run_eval", config), "run_eval(config)")}
+        return Measured(metrics[self._deciding(config, metrics)], metrics)
 
     def check(self, config):
-        """Refusal, before a long run, for what `measure(config)` would refuse of its pictures: the module's
-        `check(config)`, where it has one."""
+        """Refusal, before a long run, for what `measure(config)` would refuse: of pictures by the module's
+        `check(config)`, where it has one, and of the deciding metric."""
         if hasattr(self.module, "check"):
-            self.module.check(config)
+            self._called("check", config)
+        self.check_best_by(config)
+
+    def check_best_by(self, config):
+        """Refusal where the deciding metric will not be there, as far as the module says by `METRICS` (names,
+        or a function of the config) or has `run_eval` alone."""
+        if not self._has_metrics:
+            self._deciding(config, (self.name,))
+        elif hasattr(self.module, "METRICS"):
+            self._deciding(config, self._said("METRICS", config))
+
+    @property
+    def _has_metrics(self):
+        return hasattr(self.module, "evaluate")
+
+    def _deciding(self, config, metrics):
+        """The name of the metric, one of `metrics`, that decides."""
+        name, key = self.best_by, "encore.best_by"
+        if name is None:
+            name = self._said("BEST_BY", config, BEST_BY) if self._has_metrics else self.name
+            key = "{}: BEST_BY, as encore.best_by names none".format(self.module.__file__)
+        if name not in metrics:
+            raise Refusal(
+                "{}: expected a metric of the evaluator {} ({}), found {}".format(
+                    key, self.name, ", ".join(metrics) or "it has none", name
+                )
+            )
+        return name
+
+    def _said(self, name, config, otherwise=None):
+        value = getattr(self.module, name, otherwise)
+        return self._called(name, config) if callable(value) else value
+
+    def _called(self, name, config):
+        try:
+            return getattr(self.module, name)(config)
+        except Refusal:
+            raise
+        except Exception as error:
+            if os.path.dirname(self.module.__file__) == _shipped_folder():
+                raise
+            raise _broken(self.module.__file__, "{}(config)".format(name), error) from error
 
     def _number(self, value, what):
         number = getattr(value, "item", lambda: value)() if getattr(value, "ndim", None) == 0 else value
@@ -80,26 +122,41 @@ class Evaluator:
         )
 
 
-def find_evaluator(kind, folder=None, best_by=BEST_BY):
+def find_evaluator(kind, folder=None, best_by=None):
     """The Evaluator of `evaluation_params.type`: `folder`/<kind>.py where there is one, else ours.
 
     folder: `encore.evaluators`, or None. It is put on the import path, so that its modules find each other
     (published). Refusal, listing what is there, where no module of the name is found, and for one without
-    `run_eval`. What a module raises on import passes through with its traceback.
+    `run_eval`; EvaluatorError for what a module of the user's raises on import.
     """
     if not isinstance(kind, str) or not MODULE_NAME.match(kind):
         raise Refusal("evaluation_params.type: expected the name of a module, found {!r}".format(kind))
     if folder and not os.path.isdir(folder):
         raise Refusal("encore.evaluators: {}: no such folder of evaluator modules".format(folder))
+    kind = alias_of(kind, folder) or kind
     for place in ([folder] if folder else []) + [_shipped_folder()]:
         if os.path.isfile(os.path.join(place, kind + ".py")):
             return Evaluator(kind, _loaded(place, kind), best_by)
+    names = evaluator_names(folder)
+    near = nearest(kind, names + list(ALIASES))
     raise Refusal(
-        "evaluation_params.type: no evaluator {}: put {}.py with run_eval(config) into the folder {}, or "
+        "evaluation_params.type: no evaluator {}{}: put {}.py with run_eval(config) into the folder {}, or "
         "take one of {}".format(
-            kind, kind, folder or "that encore.evaluators names", ", ".join(evaluator_names(folder))
+            kind,
+            "; did you mean {}?".format(ALIASES.get(near, near)) if near else "",
+            kind,
+            folder or "that encore.evaluators names",
+            ", ".join(names),
         )
     )
+
+
+def alias_of(kind, folder=None):
+    """The real name of an evaluator that `kind` is another spelling of, or None; a module of that very name
+    in `folder` (or None) goes first."""
+    if folder and os.path.isfile(os.path.join(folder, "{}.py".format(kind))):
+        return None
+    return ALIASES.get(kind)
 
 
 def evaluator_names(folder=None):
@@ -148,6 +205,12 @@ def _loaded(folder, kind):
     sys.path.insert(0, os.path.dirname(path))
     try:
         found.loader.exec_module(module)
+    except Refusal:
+        raise
+    except Exception as error:
+        if os.path.dirname(path) == _shipped_folder():
+            raise
+        raise _broken(path, "loading it", error) from error
     finally:
         sys.path.remove(os.path.dirname(path))
     if os.path.dirname(path) not in sys.path:
@@ -158,3 +221,13 @@ def _loaded(folder, kind):
             "{}: expected a function run_eval(config) -> float, found {}".format(path, public or "nothing")
         )
     return module
+
+
+def _broken(path, what, error):
+    """The EvaluatorError for what a module of the user's raised."""
+    text = " ".join("{}: {}".format(type(error).__name__, error).split())
+    return EvaluatorError(
+        "{}: {} failed ({}): look at the line of this file that the traceback above names last".format(
+            path, what, text if len(text) <= 200 else text[:197] + "..."
+        )
+    )

@@ -82,13 +82,16 @@ H_SHIPPED = {
 }
 """The shipped values of state H where they differ from those of S, which are the blocks' own defaults."""
 FALLBACKS = {
+    "data_augmentation.gaussian_noise": True,
     "imagenet_pretrain": False,
     "model_params.feature_dim": 256,
     "model_params.pcb_n_parts": 0,
     "model_params.random_drop_branchs": 0,
     "model_params.feature_gobal_dim": 0,
+    "num_preprocess_workers": lambda complete: 2 * len(complete["parallels"]),
 }
-"""What the published code takes for a key that is not there, where that is not the shipped value."""
+"""What the published code takes for a key that is not there, where that is not the shipped value: a value, or
+a function of the complete mapping. A key that only H has counts there alone."""
 
 
 def separate_unknown(mapping):
@@ -114,14 +117,24 @@ def _sort(block, name, value, names, into):
         return
     if not isinstance(name, str) or "." in name:
         raise Refusal("{}{}: unknown key; keys are texts without a dot: write a block".format(block, name))
-    near = [other for other in names if other.lower() == name.lower()]
-    near = near or difflib.get_close_matches(name, names, n=1, cutoff=0.8)
-    if near:
-        raise Refusal("{}{}: unknown key; did you mean {}?".format(block, name, near[0]))
+    refuse_misspelt(block, name, names)
     elsewhere = sorted(other for other, inside in BLOCKS.items() if name in inside)
     hint = ", though {} has one of this name".format(" and ".join(elsewhere)) if elsewhere else ""
     warnings.append("{}{}: unknown key, kept for evaluators only{}".format(block, name, hint))
     unknown[block + name] = value
+
+
+def refuse_misspelt(start, name, names):
+    """Refusal for a key that is none of `names` but nearly one; `start` stands before it in the error."""
+    near = nearest(name, names)
+    if near is not None:
+        raise Refusal("{}{}: unknown key; did you mean {}?".format(start, name, near))
+
+
+def nearest(name, names):
+    """The one of `names` that `name` probably means, or None."""
+    same = [other for other in names if other.lower() == name.lower()]
+    return next(iter(same or difflib.get_close_matches(name, names, n=1, cutoff=0.8)), None)
 
 
 def resolve_aliases(values):
@@ -190,6 +203,7 @@ def otherwise_published(values, complete_values):
         taken = complete_values
         for name in path.split("."):
             taken = taken[name]
+        fallback = fallback(complete_values) if callable(fallback) else fallback
         if taken != fallback:
             warnings.append(
                 "{}: missing, {} as in the shipped files; the published code takes {}".format(

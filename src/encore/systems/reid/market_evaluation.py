@@ -93,8 +93,8 @@ def evaluate(source, pictures, options=MarketOptions(), how=None):
 
     rank1, rank5, rank10 and mAP by the published protocol; the same after `torchreid_` by that one; both
     again after `spectral_`, `reranked_` and `multi_query_` as options ask. queries, left_out (queries without
-    a picture of their identity from another camera), gallery, junk (gallery pictures of label -1),
-    distractors (label 0). Left out queries are named on stderr; Refusal where all are.
+    a picture of their identity from another camera), gallery (its pictures but junk), junk (those of label
+    -1), distractors (label 0). Left out queries are named on stderr; Refusal where all are.
     """
     if not isinstance(source, MarketFeatures):
         source = describe(source, pictures, how)
@@ -113,8 +113,9 @@ def evaluate(source, pictures, options=MarketOptions(), how=None):
         joined = multi_query_features(features, pictures)
         metrics.update(_measured("multi_query_", cosines(joined, features.gallery), pictures)[0])
     labels = np.asarray(pictures.gallery.labels)
-    metrics.update(queries=len(query.names), left_out=ranking.left_out, gallery=len(labels))
-    metrics.update(junk=int((labels == JUNK).sum()), distractors=int((labels == 0).sum()))
+    junk = int((labels == JUNK).sum())
+    metrics.update(queries=len(query.names), left_out=ranking.left_out, gallery=len(labels) - junk)
+    metrics.update(junk=junk, distractors=int((labels == 0).sum()))
     return metrics
 
 

@@ -148,7 +148,8 @@ class OwnKeys:
     naming: str = limited("market", choices=NAMINGS)
     evaluators: Optional[str] = None
     """A folder of evaluator modules."""
-    best_by: str = "rank1"
+    best_by: Optional[str] = None
+    """The metric that decides which network is the best; None: the evaluator's own."""
     width: int = limited(64, low=1)
     layers: Optional[Tuple[int, ...]] = limited(None, low=1)
     save_every: int = limited(1000, low=1)

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-import json
-import math
-import os
 
 from encore.runtime.parameters import from_mapping
 from encore.runtime.refusal import Refusal
-from encore.systems.reid import known_keys
+from encore.systems.reid import evaluators, known_keys
+from encore.systems.reid.json_object import read_json, refuse_no_object
 from encore.systems.reid.param_blocks import (
     MODELS,
     NAMINGS,
@@ -27,6 +25,7 @@ from encore.systems.reid.param_blocks import (
 from encore.systems.reid.reid_params import ReidParams
 
 __all__ = [
+    "BLOCKS_ALONE",
     "MODELS",
     "NAMINGS",
     "OPTIMIZERS",
@@ -41,31 +40,24 @@ __all__ = [
     "ReidParams",
     "Teacher",
     "TripletParams",
+    "blocks_from",
     "params_from",
     "read_params_json",
 ]
 OPTIMIZERS = ("sgd", "nesterov", "adam", "amsgrad", "rmsprop")
 """By name; any other text is plain SGD (published)."""
+BLOCKS_ALONE = {
+    "data_augmentation": DataAugmentation,
+    "evaluation_params": EvaluationParams,
+    "asoftmax_params": AngularSoftmax,
+}
+"""Blocks that can be read without the others."""
 
 
 def read_params_json(path):
     """As params_from, of a JSON file, with a warning for each missing key of which the published code has
     another idea; Refusal naming file and key for what is not JSON, stands there twice, or is wrong."""
-    try:
-        with open(os.fspath(path), encoding="utf-8") as file:
-            mapping = json.load(file, object_pairs_hook=_without_duplicates)
-    except json.JSONDecodeError as error:
-        raise Refusal(
-            "{}: not valid JSON: {} (line {}, column {}): mend it".format(
-                path, error.msg, error.lineno, error.colno
-            )
-        ) from None
-    except (OSError, UnicodeDecodeError, RecursionError) as error:
-        raise Refusal(
-            "{}: cannot be read as JSON ({}): mend the path or the file".format(path, error)
-        ) from None
-    except Refusal as error:
-        raise Refusal("{}: {}".format(path, error)) from None
+    mapping = read_json(path)
     params, warnings = params_from(mapping, path)
     others = known_keys.otherwise_published(mapping, params.as_mapping())
     return params, warnings + [_line(path, warning) for warning in others]
@@ -75,14 +67,30 @@ def params_from(mapping, where):
     """The (ReidParams, warnings: one line each) of a mapping with the keys of a params.json; what it leaves
     out has the shipped value of its state. `where` names it in errors and warnings ("params.yaml:
     reid.runs.plain")."""
-    if not isinstance(mapping, dict):
-        raise Refusal("{}: expected an object of keys and values, found {!r:.60}".format(where, mapping))
     try:
-        _refuse_infinite(mapping, "")
+        refuse_no_object(mapping)
         params, warnings = _read(mapping)
     except Refusal as error:
         raise Refusal(_line(where, str(error).lstrip(".: "))) from None
     return params, [_line(where, warning) for warning in warnings]
+
+
+def blocks_from(mapping, where):
+    """(name -> value, warnings) of those of the blocks data_augmentation, evaluation_params and
+    asoftmax_params, as state H has them, that a mapping holds (null: none); what a block leaves out has the
+    default of its class. For files that are no params.json; errors and warnings as of params_from."""
+    try:
+        held = {name: mapping[name] for name in BLOCKS_ALONE if mapping.get(name) is not None}
+        values, _, warnings = known_keys.separate_unknown(held)
+        for path in known_keys.UNUSED:
+            known_keys.drop(values, path)
+        warnings += _shape_augmentation(values, "H")
+        _shape_lists(values, "H")
+        _shape_texts(values)
+        blocks = {name: from_mapping(BLOCKS_ALONE[name], value, name) for name, value in values.items()}
+    except Refusal as error:
+        raise Refusal(_line(where, str(error))) from None
+    return blocks, [_line(where, warning) for warning in warnings]
 
 
 def _line(where, text):
@@ -191,7 +199,9 @@ def _shape_texts(values):
 def _quirks(params):
     """Warnings of what the published code does with valid values, unasked."""
     warnings = []
-    triplet = params.tri_loss_params
+    triplet, kind, own = params.tri_loss_params, params.evaluation_params.type, params.encore
+    if evaluators.alias_of(kind, own.evaluators):
+        warnings.append("evaluation_params.type: {}: read as {}".format(kind, evaluators.ALIASES[kind]))
     if params.optimizer not in OPTIMIZERS:
         warnings.append(
             "optimizer: {!r} is none of {}: plain SGD is used, as published".format(
@@ -213,22 +223,3 @@ def _quirks(params):
             "after {} passes, or encore.max_iterations".format(params.epochs)
         )
     return warnings
-
-
-def _refuse_infinite(value, path):
-    if isinstance(value, float) and not math.isfinite(value):
-        raise Refusal("{}: expected a finite number, found {}".format(path, value))
-    entries = (
-        value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
-    )
-    for name, entry in entries:
-        _refuse_infinite(entry, "{}.{}".format(path, name))
-
-
-def _without_duplicates(pairs):
-    values = {}
-    for name, value in pairs:
-        if name in values:
-            raise Refusal("the key {!r} stands twice in one block: leave one out".format(name))
-        values[name] = value
-    return values

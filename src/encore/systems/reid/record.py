@@ -56,18 +56,22 @@ class Record:
     means over its pictures, and after an evaluation with `value` and `evaluation`, all its numbers; nothing
     that differs between two equal runs. Lines of the Position `first` and later ones, which a killed run has
     written, are cut away. TensorBoard: the same numbers, epochs and evaluations at the number of iterations
-    done. log: open text file of the published lines.
+    done. log: open text file of the published lines. due: the evaluation right before `first` is made again;
+    where a killed run has written it, it is not written twice.
     """
 
-    def __init__(self, folder, params, iterations, first, log):
+    def __init__(self, folder, params, iterations, first, log, due=False):
         self._params, self.log = params, log
         path = os.path.join(folder, HISTORY)
         kept = [row for row in read_history(path) if (row["epoch"], row["step"]) < tuple(first)]
+        done = first.epoch * iterations + first.step
+        again = [row for row in kept if due and "evaluation" in row and row["iteration"] == done]
+        self._has_event = done if again else None
         with replacing(path, "w") as file:
-            file.writelines(_line(row) for row in kept)
+            file.writelines(_line(row) for row in kept if row not in again)
         self._history = open(path, "a", encoding="utf-8", newline="\n")
         # Epochs and evaluations stand at the number of iterations done: that of `first` is kept.
-        self._events = EventFile(folder, first.epoch * iterations + first.step + 1)
+        self._events = EventFile(folder, done + 1)
         self._rows = self._seconds = self._waited = 0
 
     def step(self, epoch, step, iteration, result, rows, seconds, waited):
@@ -109,7 +113,8 @@ class Record:
         self._history.write(_line(row))
         self._history.flush()
         shown = {name: metrics[name] for name in EVALUATED if name in metrics}
-        self._events.add(done, dict(rates, **(shown or {"value": value})))
+        if done != self._has_event:
+            self._events.add(done, dict(rates, **(shown or {"value": value})))
         self._say("evaluation after {} iterations: {:.6f}".format(done, value))
 
     def _write(self, epoch, step, done, values):

@@ -108,7 +108,7 @@ class ReidParams:
                 known_keys.drop(values, path)
         for path, value in self.unknown.items():
             block, _, name = path.rpartition(".")
-            (values[block] if block else values)[name] = value
+            (values.setdefault(block, {}) if block else values)[name] = value
         return values
 
     def _check_first_state(self):

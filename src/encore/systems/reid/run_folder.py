@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
+import fcntl
 import glob
 import json
 import os
@@ -23,6 +26,9 @@ CLASSES = "classes.json"
 RESUME = "resume.pth"
 """What an exact resume needs; the published run has none."""
 EVENTS = "events.out.tfevents.*"
+LOCK = "run.lock"
+"""Locked while a run started by hand works in the folder; ours."""
+STDIN = 0
 
 
 def folder_of(working_dir, name=""):
@@ -54,15 +60,45 @@ class RunFolder:
 
         Event files are removed: published, but there by a pattern that finds none.
         """
+        self.refuse_other_weights()
         os.makedirs(self.path, exist_ok=True)
+        for path in glob.glob(os.path.join(glob.escape(self.path), EVENTS)):
+            os.unlink(path)
+
+    def refuse_other_weights(self):
+        """Refuse a folder that holds weights which nothing goes on from; it is left as it is."""
+        if self.goes_on():
+            return
         held = [name for name in (MODEL, BEST) if os.path.exists(self.file(name))]
         if held:
             raise Refusal(
                 "{}: holds {} of another run and no {} to go on from: take a folder of another name, or move "
                 "that run away".format(self.path, " and ".join(held), os.path.basename(self.resume_path))
             )
-        for path in glob.glob(os.path.join(glob.escape(self.path), EVENTS)):
-            os.unlink(path)
+
+    @contextlib.contextmanager
+    def locked(self):
+        """Hold the folder, which is made, against all other processes -> the lock's open file; Refusal where
+        one has it.
+
+        A process whose standard input is that open file has the lock already, from the one that started it.
+        """
+        os.makedirs(self.path, exist_ok=True)
+        with _lock_file(self.file(LOCK)) as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                if error.errno not in (errno.EAGAIN, errno.EACCES):
+                    raise
+                file.seek(0)
+                raise Refusal(
+                    "{}: process {} trains in this folder: wait for it or stop it, or take a folder of "
+                    "another name".format(self.path, file.read().strip() or "unknown")
+                ) from None
+            file.truncate(0)
+            file.write(str(os.getpid()))
+            file.flush()
+            yield file
 
     def describe(self, params, classes):
         """Write what describes the run: classes.json, and params.json as it takes effect, where no file of
@@ -83,6 +119,19 @@ class RunFolder:
         """The content of the resume file; Refusal where it is damaged."""
         keys = ("identity", "position", "network", "optimizer", "counters")
         return checkpoint_files.load(self.resume_path, keys, "person re-identification", "resume file")
+
+
+def _lock_file(path):
+    """The lock's file, opened anew unless it is standard input."""
+    file = open(path, "a+")
+    try:
+        given = os.path.samestat(os.fstat(STDIN), os.fstat(file.fileno()))
+    except OSError:  # there is no standard input
+        given = False
+    if not given:
+        return file
+    file.close()
+    return os.fdopen(os.dup(STDIN), "a+")
 
 
 def _says(path, params):

@@ -16,7 +16,7 @@ from encore.systems.reid.record import Record
 from encore.systems.reid.run_folder import BEST, MODEL, RunFolder, refuse_another
 from encore.systems.reid.stop_rule import StopRule
 from encore.systems.reid.training_batches import TrainingBatches
-from encore.systems.reid.training_run import ReidRun
+from encore.systems.reid.training_run import EVALUATION_PICTURES, ReidRun
 from encore.systems.reid.training_steps import ReidTraining
 from encore.training import loop
 from encore.training.checkpoint_files import Position
@@ -49,16 +49,19 @@ def train_reid(run: ReidRun, folder: RunFolder, device=None, log=None, on_step=N
     content = _held(folder, identity)
     network = run.network(with_start=content is None)
     teaching = run.teaching(network, device)
-    training = ReidTraining(params, len(batches), network, teaching, device, run.replicas(device))
+    replicas = run.replicas(device)
+    batches.check(replicas)
+    training = ReidTraining(params, len(batches), network, teaching, device, replicas)
     evaluator = run.evaluator()
     if evaluator is not None:  # before the first step, not after the first epoch
         evaluator.check(_evaluator_config(run, training, folder, 0))
     start = _begun(run, training, folder, identity) if content is None else training.resume(content)
-    record = Record(folder.path, params, len(batches), start, log or sys.stdout)
+    due = content is not None and content.get("evaluation_due", False)
+    record = Record(folder.path, params, len(batches), start, log or sys.stdout, due)
     course = _Course(run, training, rule, batches, evaluator, folder, record, identity, on_step)
     try:
         with torch.random.fork_rng(devices=range(torch.cuda.device_count()) if device.type == "cuda" else []):
-            done = course.follow(start)
+            done = course.follow(start, due)
     finally:
         record.close()
     counts = {"images": len(run.pictures), "num_labels": len(run.pictures.classes)}
@@ -78,7 +81,10 @@ def _held(folder, identity):
         return None
     content = folder.load_resume()
     advice = "go on with those, or take a folder of another name"
-    refuse_another(content["identity"], identity, folder.resume_path, advice)
+    found = dict(content["identity"])
+    if not content["counters"]["evaluation"] and EVALUATION_PICTURES in identity:
+        found[EVALUATION_PICTURES] = identity[EVALUATION_PICTURES]  # nothing depends on them so far
+    refuse_another(found, identity, folder.resume_path, advice)
     return content
 
 
@@ -110,9 +116,13 @@ class _Course(NamedTuple):
     identity: dict
     on_step: Optional[Callable]
 
-    def follow(self, start):
-        """Do all steps from the Position `start` on -> their number."""
+    def follow(self, start, due=False):
+        """Do all steps from the Position `start` on -> their number; due: after the evaluation before it."""
         iterations = len(self.batches)
+        if due:
+            epoch, step = divmod(self.training.iteration(start) - 1, iterations)
+            self._evaluate(epoch, step, self.training.iteration(start))
+            self._save_resume(start)
         if self.training.iteration(start) >= self.rule.iterations:
             return 0
         steps = loop.Run(
@@ -135,8 +145,8 @@ class _Course(NamedTuple):
         workers = self.run.params.num_preprocess_workers
         return itertools.islice(self.batches.load(epoch, first, workers), left)
 
-    def _save_resume(self, position):
-        self.folder.save_resume(self.training.content(position, self.identity))
+    def _save_resume(self, position, due=False):
+        self.folder.save_resume(self.training.content(position, self.identity, due))
 
     def _after(self, epoch, step, result, seconds, waited):
         """Record a step, then save and evaluate where the published triggers say so."""
@@ -150,6 +160,9 @@ class _Course(NamedTuple):
         if self.rule.saves_after(epoch, step, iteration):
             self.folder.save_weights(MODEL, self.training.weights())
         if self.evaluator is not None and self.rule.evaluates_after(epoch, step, iteration):
+            # First what was learnt: an evaluation that is refused or killed is made again, the steps are not.
+            after = Position(epoch + (step + 1) // len(self.batches), (step + 1) % len(self.batches))
+            self._save_resume(after, due=True)
             self._evaluate(epoch, step, iteration + 1)
 
     def _evaluate(self, epoch, step, done):

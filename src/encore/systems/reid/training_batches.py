@@ -6,7 +6,7 @@ import os
 
 import numpy as np
 import torch
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, get_worker_info
 
 from encore.data.images import RejectedImage, decode_image
 from encore.data.view_batches import permutation
@@ -18,6 +18,9 @@ from encore.systems.reid import SYSTEM
 from encore.systems.reid.augmentation import Augmentation, Draws
 from encore.systems.reid.identity_batches import identity_batches
 
+SMALLEST_SIDE = 32
+"""Input pixels for each row and column of state S's last feature map."""
+
 
 class TrainingBatches(Dataset):
     """Item (epoch, step) -> (images float32 (b, 3, h, w), normalised, and labels int64 (b,)).
@@ -26,7 +29,8 @@ class TrainingBatches(Dataset):
     pictures, each epoch one pass of `identity_batches`, or `batch` pictures of a permutation of all, the last
     one with the rest (published). `len` is the number of batches of an epoch. Orders come from the address
     (seed, "reid", "order", epoch), the draws of a picture from (seed, "reid", "transform", epoch, step, row).
-    A picture that cannot be read is a Refusal with its name.
+    A picture that cannot be read is a Refusal with its name. Pictures before all draws are kept in memory up
+    to encore.keep_bytes, in this process alone: loader processes, which end with an epoch, keep none.
     """
 
     def __init__(self, pictures, params):
@@ -35,17 +39,42 @@ class TrainingBatches(Dataset):
         self._seed = params.encore.seed
         self._order = (None, None)
         self._kept, self._room = {}, params.encore.keep_bytes
-        if params.pk:
-            self._length = len(self._rows(0))
+        self._length = len(self._rows(0)) if params.pk else -(-len(pictures) // params.batch)
+        self.check(1)
+
+    def check(self, replicas):
+        """Refusal where one of `replicas` GPUs, which share a batch, would get a single picture and BatchNorm
+        two at least."""
+        if not self._needs_two():
             return
-        self._length = -(-len(pictures) // params.batch)
-        if params.state == "H" and len(pictures) % params.batch == 1:
-            raise Refusal(
-                "batch_sampling_params: the last batch of an epoch would hold one of the {} pictures, and "
-                "BatchNorm behind the features needs two: change batch_size (now {} in all)".format(
-                    len(pictures), params.batch
+        for what, size in self._sizes():
+            if 1 in _shares(size, replicas):
+                raise Refusal(
+                    "batch_sampling_params: {} would hold {} of the {} pictures on {} GPU(s), one of them "
+                    "alone, and BatchNorm needs two: change {} (now {} in all)".format(
+                        what,
+                        size,
+                        len(self.pictures),
+                        replicas,
+                        "P or K" if self.params.pk else "batch_size",
+                        self.params.batch,
+                    )
                 )
-            )
+
+    def _needs_two(self):
+        """Whether a BatchNorm layer sees one number a channel of a picture: H's heads, and in S a last
+        feature map of one pixel."""
+        sides = (self.augmentation.height, self.augmentation.width)
+        return self.params.state == "H" or max(sides) <= SMALLEST_SIDE
+
+    def _sizes(self):
+        """(in words, number of pictures) of the batches that a run makes."""
+        rest = 0 if self.params.pk else len(self.pictures) % self.params.batch
+        if not rest or self._length > 1:
+            yield "a batch", self.params.batch
+        most = self.params.encore.max_iterations
+        if rest and (most is None or most >= self._length):
+            yield "the last batch of an epoch", rest
 
     def __len__(self):
         return self._length
@@ -92,7 +121,7 @@ class TrainingBatches(Dataset):
                 )
             ) from rejected
         pixels = self.augmentation.resized(image)
-        if pixels.nbytes <= self._room:
+        if pixels.nbytes <= self._room and get_worker_info() is None:
             self._kept[number] = pixels
             self._room -= pixels.nbytes
         return pixels
@@ -118,6 +147,12 @@ class TrainingBatches(Dataset):
         return loader_bytes(
             workers, self.params.batch * 3 * self.augmentation.height * self.augmentation.width * 4
         )
+
+
+def _shares(size, replicas):
+    """Pictures of each GPU, as torch's chunk cuts a batch."""
+    share = -(-size // replicas)
+    return [min(share, size - start) for start in range(0, size, share)]
 
 
 class _Delivered(Dataset):

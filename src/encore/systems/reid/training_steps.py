@@ -139,9 +139,11 @@ class ReidTraining:
         state = self.network.state_dict()
         return OrderedDict((prefix + name, tensor.cpu()) for name, tensor in state.items())
 
-    def content(self, position, identity):
-        """What an exact resume at the Position needs; identity: name -> text of the run."""
+    def content(self, position, identity, due=False):
+        """What an exact resume at the Position needs; identity: name -> text of the run. due: the evaluation
+        after the step before the Position is still to be made."""
         return {
+            "evaluation_due": due,
             "format": 1,
             "identity": dict(identity),
             "position": tuple(position),

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from encore.runtime.refusal import Refusal
-from encore.systems.reid.evaluators import evaluator_config, evaluator_names, find_evaluator
+from encore.systems.reid.evaluators import EvaluatorError, evaluator_config, evaluator_names, find_evaluator
 from tests.encore.systems.reid.reid_pictures import params
 
 SHIPPED = ["classification_evaluate", "lfw_evaluate", "market_evaluate", "msmt_evaluate"]
@@ -98,8 +98,77 @@ def test_what_is_missing_is_refused_with_what_is_there(dropped, tmp_path):
 
 def test_a_check_runs_where_a_module_has_one(dropped):
     dropped(returning(1)).check({})
-    with pytest.raises(ZeroDivisionError):
-        dropped(returning(1) + "def check(config):\n    1 / 0\n").check({})
+    text = "from encore.runtime.refusal import Refusal\n" + returning(1)
+    with pytest.raises(Refusal, match="^no pictures$"):
+        dropped(text + "def check(config):\n    raise Refusal('no pictures')\n").check({})
+
+
+@pytest.mark.parametrize(
+    "text, what, cause",
+    [
+        ("def run_eval(config)\n    pass\n", "loading it", SyntaxError),
+        ("import no_such_module_of_mine\n", "loading it", ImportError),
+        (returning("config['lost']"), r"run_eval\(config\)", KeyError),
+        (measuring("1 / 0"), r"evaluate\(config\)", ZeroDivisionError),
+        (returning(1) + "def check(config):\n    1 / 0\n", r"check\(config\)", ZeroDivisionError),
+        (measuring("{}", "def BEST_BY(config):\n    1 / 0\n"), r"BEST_BY\(config\)", ZeroDivisionError),
+    ],
+)
+def test_what_a_dropped_module_raises_names_its_file_and_keeps_the_traceback(dropped, text, what, cause):
+    match = r"own_evaluate.py: {} failed \({}: .*\): look at the line of this file".format(what, "\\w+")
+    with pytest.raises(EvaluatorError, match=match) as caught:
+        evaluator = dropped(text)
+        evaluator.check({})
+        evaluator.measure({})
+    assert isinstance(caught.value.__cause__, cause) and caught.value.__cause__.__traceback__ is not None
+    assert "\n" not in str(caught.value)
+
+
+def test_what_ours_raises_passes_through():
+    with pytest.raises(KeyError):
+        find_evaluator("classification_evaluate").measure({"evaluation_root": None})
+
+
+def test_a_module_names_its_deciding_metric_by_the_config(dropped):
+    text = "def BEST_BY(config):\n    return config['by']\n"
+    evaluator = dropped(measuring("{'rank1': 0.25, 'mAP': 0.125}", text))
+    assert evaluator.measure({"by": "mAP"}).value == 0.125
+    assert evaluator.measure({"by": "rank1"}).value == 0.25
+    with pytest.raises(Refusal, match=r"own_evaluate.py: BEST_BY, .* \(rank1, mAP\), found rank5"):
+        evaluator.measure({"by": "rank5"})
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        returning(1),
+        measuring("1 / 0", "METRICS = ['rank1', 'mAP']\n"),
+        measuring("1 / 0", "def METRICS(config):\n    return ['rank1']\n"),
+    ],
+)
+def test_a_metric_that_will_be_missing_is_refused_before_a_long_run(dropped, text):
+    dropped(text).check({})
+    with pytest.raises(Refusal, match="^encore.best_by: expected a metric .*, found accuracy$"):
+        dropped(text, best_by="accuracy").check({})
+
+
+def test_only_a_module_without_metrics_may_be_wrong_later(dropped):
+    with pytest.raises(Refusal, match="encore.best_by: .* found mAP"):
+        dropped(returning(1), best_by="mAP").measure({})
+    dropped(measuring("{'rank1': 1}"), best_by="mAP").check({})  # nothing says its metrics
+
+
+def test_names_nearly_right(dropped, tmp_path):
+    found = find_evaluator("classificaton_evaluate")
+    assert found.name == "classification_evaluate" and found.module.BEST_BY == "accuracy"
+    assert dropped(returning(0.5), "classificaton_evaluate").name == "classificaton_evaluate"
+    for name, meant in (
+        ("market_evalute", "market_evaluate"),
+        ("Market_evaluate", "market_evaluate"),
+        ("clasificaton_evaluate", "classification_evaluate"),
+    ):
+        with pytest.raises(Refusal, match="no evaluator {}; did you mean {}?".format(name, meant)):
+            find_evaluator(name)
 
 
 def test_config_holds_parameters_unknown_keys_and_the_run():

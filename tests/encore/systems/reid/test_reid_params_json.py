@@ -4,6 +4,7 @@ import copy
 import json
 import pickle
 import random
+import re
 
 import pytest
 
@@ -19,6 +20,7 @@ from encore.systems.reid.params_json import (
     ReidParams,
     Teacher,
     TripletParams,
+    blocks_from,
     params_from,
     read_params_json,
 )
@@ -158,6 +160,7 @@ def test_keys_missing_in_a_given_block_have_the_shipped_values(tmp_path):
     assert found == params
     text = "{}: {}: missing, {} as in the shipped files; the published code takes {}".format
     assert warnings == [
+        text(path, "data_augmentation.gaussian_noise", "false", "true"),
         text(path, "imagenet_pretrain", "true", "false"),
         text(path, "model_params.feature_dim", 1536, 256),
         text(path, "model_params.pcb_n_parts", 6, 0),
@@ -166,6 +169,18 @@ def test_keys_missing_in_a_given_block_have_the_shipped_values(tmp_path):
     ]
     path.write_text(json.dumps(changed(SHIPPED_S, ("model_params", {"feature_dim": 1536}))))
     assert read_params_json(path)[1] == [text(path, "model_params.pcb_n_parts", 6, 0)]
+
+
+def test_the_published_number_of_loader_processes_goes_by_the_gpus(tmp_path):
+    path = tmp_path / "params.json"
+    for parallels, warned in (([0, 1], []), ([0, 1, 2], ["4 as in the shipped files; .* takes 6$"])):
+        mapping = changed(SHIPPED_S, ("parallels", parallels))
+        del mapping["num_preprocess_workers"]
+        path.write_text(json.dumps(mapping))
+        found = read_params_json(path)[1]
+        assert len(found) == len(warned)
+        for line, match in zip(found, warned):
+            assert re.search("num_preprocess_workers: missing, " + match, line)
 
 
 @pytest.mark.parametrize("path", known_keys.ONLY_H)
@@ -458,6 +473,34 @@ def test_a_written_mapping_reads_back_as_equal(state, shipped, tmp_path):
         assert not [line for line in read_params_json(path)[1] if "missing" in line]
         assert params.state == params.encore.state == state
     assert pickle.loads(pickle.dumps(params)) == params and hash(params)
+
+
+@pytest.mark.parametrize("block", sorted(known_keys.BLOCKS))
+@pytest.mark.parametrize("state, shipped", [("S", SHIPPED_S), ("H", SHIPPED_H)])
+def test_unknown_keys_of_every_block_read_back_as_equal(state, shipped, block):
+    mapping = changed(shipped, ("encore.state", state), (block + ".zzz", [1]))
+    params, _ = params_from(mapping, "params.json")
+    written = params.as_mapping()
+    assert params.unknown == {block + ".zzz": [1]} and written[block]["zzz"] == [1]
+    assert params_from(written, "params.json")[0] == params
+
+
+def test_the_published_spelling_of_an_evaluator_is_said(tmp_path):
+    change = ("evaluation_params.type", "classificaton_evaluate")
+    line = "params.json: evaluation_params.type: classificaton_evaluate: read as classification_evaluate"
+    params, warnings = read(SHIPPED_S, change)
+    assert warnings == [line] and params.evaluation_params.type == "classificaton_evaluate"
+    (tmp_path / "classificaton_evaluate.py").touch()
+    assert read(SHIPPED_S, change, ("encore", {"evaluators": str(tmp_path)}))[1] == []
+
+
+def test_blocks_alone():
+    mapping = {"data_augmentation": {"crop_h": 20}, "asoftmax_params": {"margin": [0.1]}, "other": 1}
+    blocks, warnings = blocks_from(dict(mapping, evaluation_params=None), "file")
+    assert blocks["data_augmentation"].crop_h == 20 and blocks["asoftmax_params"].margin == (0.1,)
+    assert set(blocks) == {"data_augmentation", "asoftmax_params"} and warnings == []
+    _, (warning,) = blocks_from({"evaluation_params": {"lfw_root": "faces"}}, "file")
+    assert warning == "file: evaluation_params.lfw_root: unknown key, kept for evaluators only"
 
 
 def test_our_own_keys():

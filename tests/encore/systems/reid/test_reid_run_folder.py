@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from encore.runtime.refusal import Refusal
+from encore.systems.reid import run_folder
 from encore.systems.reid.params_json import read_params_json
 from encore.systems.reid.run_folder import (
     CLASSES,
@@ -42,6 +43,36 @@ def test_weights_that_nothing_goes_on_from_are_not_overwritten(tmp_path, name):
     (tmp_path / name).write_text("")
     with pytest.raises(Refusal, match="holds {} of another run and no resume.pth".format(name)):
         RunFolder(str(tmp_path)).begin()
+
+
+def test_a_refused_folder_is_left_as_it_is(tmp_path):
+    for name in ("model.pth", "events.out.tfevents.1.host", "train_log"):
+        (tmp_path / name).write_text(name)
+    for check in (RunFolder(str(tmp_path)).begin, RunFolder(str(tmp_path)).refuse_other_weights):
+        with pytest.raises(Refusal):
+            check()
+        assert sorted(os.listdir(str(tmp_path))) == ["events.out.tfevents.1.host", "model.pth", "train_log"]
+
+
+def test_one_process_at_a_time_has_the_folder(tmp_path, monkeypatch):
+    place = tmp_path / "run"
+    with RunFolder(str(place)).locked() as lock:
+        monkeypatch.chdir(place)  # the same folder by another name
+        with pytest.raises(Refusal, match="process {} trains in this folder".format(os.getpid())):
+            with RunFolder(os.curdir).locked():
+                pass
+        with RunFolder(str(tmp_path / "other" / "run")).locked():  # of the same base name
+            pass
+        # A process that is handed the file as its input has the lock.
+        monkeypatch.setattr(run_folder, "STDIN", lock.fileno())
+        with RunFolder(str(place)).locked() as same:
+            assert same.fileno() != lock.fileno()
+        monkeypatch.undo()
+        with pytest.raises(Refusal, match="trains in this folder"):
+            with RunFolder(str(place)).locked():
+                pass
+    with RunFolder(str(place)).locked():
+        pass
 
 
 def test_a_run_goes_on_where_both_of_its_files_are(tmp_path):

@@ -8,6 +8,7 @@ import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from encore.runtime.refusal import Refusal
+from encore.systems.reid.evaluators import Evaluator
 from encore.systems.reid.objective import Objective
 from encore.systems.reid.params_json import params_from
 from encore.systems.reid.record import read_history
@@ -124,6 +125,69 @@ def test_a_kill_within_a_save_loses_nothing(size, number, monkeypatch, tmp_path,
         start(parts_params(size), killed)
     start(parts_params(size), killed)
     assert_same(left(killed), whole)
+
+
+@pytest.mark.parametrize("number", [3, 5])
+def test_a_refused_evaluation_loses_no_step(size, number, tmp_path, whole):
+    """The evaluation refuses, the cause is mended, and the same command goes on with it."""
+    flag, params = tmp_path / "broken", parts_params(size)
+    folder, steps = RunFolder(str(tmp_path / "run")), []
+    measure = Evaluator.measure
+
+    def refusing(self, config):
+        if flag.exists() and config["global_step"] == number:
+            raise Refusal("gallery/1.png: the picture is empty")
+        return measure(self, config)
+
+    flag.write_text("")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Evaluator, "measure", refusing)
+        for _ in range(2):
+            with pytest.raises(Refusal, match="the picture is empty"):
+                start(params, folder, lambda *step: steps.append(step[:2]))
+        assert len(steps) == number and folder.load_resume()["evaluation_due"]
+        flag.unlink()
+        result = start(params, folder, lambda *step: steps.append(step[:2]))
+    assert len(steps) == 5 and result.done == 5 - number
+    assert_same(left(folder), whole)
+
+
+def test_an_evaluation_that_was_written_is_not_written_twice(size, tmp_path, whole):
+    folder, save, params = RunFolder(str(tmp_path / "run")), RunFolder.save_weights, parts_params(size)
+
+    def killed_before_the_best(self, name, state):
+        if name == "model_best.pth":
+            raise Killed
+        save(self, name, state)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(RunFolder, "save_weights", killed_before_the_best)
+        with pytest.raises(Killed):
+            start(params, folder)
+    assert "evaluation" in read_history(folder.file("history.jsonl"))[-1]
+    start(params, folder)
+    assert_same(left(folder), whole)
+    events = EventAccumulator(folder.path)
+    events.Reload()
+    assert [event.step for event in events.Scalars("rank1")] == [3, 5]
+
+
+def test_evaluation_pictures_may_be_mended_before_the_first_evaluation(size, tmp_path):
+    root = tmp_path / "market"
+    draw_people(root / "gallery")
+    draw_people(root / "query", pictures=2)
+    picture = root / "gallery" / "0001" / "0001_c1s1_000000_00.png"
+    data = picture.read_bytes()
+    picture.write_bytes(b"no picture")
+    values = dict(evaluation_params={"type": "market_evaluate"}, encore=own(evaluation_root=str(root)))
+    params, folder = params_of(size, **values), RunFolder(str(tmp_path / "run"))
+    with pytest.raises(Refusal, match="0001_c1s1_000000_00.png"):
+        start(params, folder)
+    picture.write_bytes(data)
+    assert start(params, folder).done == 3
+    picture.write_bytes(data + b"1")
+    with pytest.raises(Refusal, match="other values of evaluation pictures"):
+        start(params, folder)
 
 
 def test_the_accuracy_that_the_spectral_transform_waits_for_is_kept(size, tmp_path):

@@ -140,6 +140,40 @@ def test_batches_that_cannot_be(pictures, tmp_path):
             params(batch_sampling_params={"class_balanced": True, "P": 8, "K": 2}, lr={"decay_step": 2001}),
         )
     fifteen = params("H", batch_sampling_params={"batch_size": 15})
-    with pytest.raises(Refusal, match="the last batch of an epoch would hold one of the 16 pictures"):
+    with pytest.raises(Refusal, match="the last batch of an epoch would hold 1 of the 16 pictures"):
         TrainingBatches(pictures, fifteen)
-    assert len(TrainingBatches(pictures, params("S", batch_sampling_params={"batch_size": 15}))) == 2
+    tall = params("S", batch_sampling_params={"batch_size": 15}, img_h=64)
+    assert len(TrainingBatches(pictures, tall)) == 2
+    with pytest.raises(Refusal, match="would hold 1 of the 16"):  # a last feature map of one pixel
+        TrainingBatches(pictures, params("S", batch_sampling_params={"batch_size": 15}))
+    fewer = params("H", batch_sampling_params={"batch_size": 15}, encore={"state": "H", "max_iterations": 1})
+    assert len(TrainingBatches(pictures, fewer)) == 2  # the last one is never made
+
+
+@pytest.mark.parametrize(
+    "sampling", [{"batch_size": 1, "class_balanced": False}, {"class_balanced": True, "P": 1, "K": 1}]
+)
+def test_batches_of_one_picture_are_refused(pictures, sampling):
+    with pytest.raises(Refusal, match="a batch would hold 1 of the 16 pictures.*now 1 in all") as caught:
+        TrainingBatches(pictures, params("H", batch_sampling_params=sampling))
+    assert "\n" not in str(caught.value)
+
+
+def test_each_gpu_needs_two_pictures(pictures):
+    six = {"batch_size": 3, "class_balanced": False}
+    batches = TrainingBatches(pictures, params("H", batch_sampling_params=six, parallels=[0, 1]))
+    batches.check(2)  # 3 + 3, the last one 2 + 2
+    with pytest.raises(Refusal, match=r"the last batch of an epoch would hold 4 .* on 4 GPU\(s\)"):
+        TrainingBatches(pictures, params("H", batch_sampling_params=six, parallels=[0, 1])).check(4)
+    odd = params("H", batch_sampling_params={"class_balanced": True, "P": 3, "K": 1}, parallels=[0, 1])
+    with pytest.raises(Refusal, match=r"a batch would hold 3 .* change P or K"):
+        TrainingBatches(pictures, odd).check(2)
+
+
+def test_loader_processes_keep_no_pictures(pictures, monkeypatch):
+    batches = TrainingBatches(pictures, random_params(keep_bytes=10**6))
+    monkeypatch.setattr(training_batches, "get_worker_info", lambda: "of a loader process")
+    first = list(batches.load(0))
+    assert not batches._kept
+    monkeypatch.undo()
+    assert equal(first, list(batches.load(0))) and len(batches._kept) == 16
