@@ -1,15 +1,21 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
+from checks.claims import read_all_claims
 from checks.cli import main
 from checks.report.page import write_report
 from checks.size import Size
+from checks.verdict import judge
 from checks.verify import failures, verify
 from encore.runtime.refusal import Refusal
 from tests.checks.conftest import claim_row
+
+PROJECT = Path(__file__).parents[2]
 
 
 def only(project):
@@ -151,6 +157,22 @@ def test_a_claim_without_a_frozen_recipe_or_calibration_is_not_attempted(project
     assert "no frozen recipe" in only(project).detail
     project.set_claims(claim_row(expected=None))
     assert "not calibrated" in only(project).detail
+
+
+def test_a_value_for_which_no_number_was_published_is_shown_and_judged_by_nothing(project):
+    claim = replace(read_all_claims(project.claims)[0], tier="paper", expected=None)
+    verdict = judge(claim, project.size())
+    assert (verdict.verdict, verdict.detail, verdict.value) == (
+        "not attempted",
+        "no number was published",
+        0.51,
+    )
+    placeholders = [
+        row for row in read_all_claims(PROJECT / "claims") if row.id.startswith("paper_reid_pcb_")
+    ]
+    for row in placeholders[:2]:
+        assert row.expected is None and not row.gating and "placeholder" in row.title and row.reason
+    assert len(placeholders) > 2
 
 
 @pytest.mark.parametrize(
