@@ -54,10 +54,11 @@ class Seeds:
 class Claim:
     """One number: what was stated, where, within which tolerance and why, and what it takes to measure it.
 
-    `expected` None means not calibrated yet, of the published size that no number was published. `better` (higher | lower) names a side on which a value outside
-    the tolerance is better; without it both sides deviate. `inputs` are data sets without which the claim is
-    blocked. `recipe`: what it was stated for where that is not the size's recipe, dotted key of params.yaml
-    -> value; such a claim informs, since one run has one recipe.
+    `expected` None means not calibrated yet, of the published size that no number was published. `better`
+    (higher | lower) names a side on which a value outside the tolerance is better; without it both sides
+    deviate. `inputs` are data sets without which the claim is blocked. `recipe`: what it was stated for where
+    that is not the size's recipe, dotted key of params.yaml -> value; such a claim informs, since one run has
+    one recipe.
     """
 
     id: str
