@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import List, NamedTuple
 
 from encore.runtime.atomic import replacing
-from encore.runtime.parameters import recipe_digest
+from encore.runtime.parameters import read_section, recipe_digest
 from encore.runtime.refusal import Refusal
 from encore.runtime.stage import Stage, needed, run_stage, stage_parser
 from encore.systems.drip.stage_values import START, compared_pair, read_stages
@@ -64,10 +64,7 @@ def main():
 
 def read_inferred(path):
     """The stage names under drip.inferred of a parameter file that can be read."""
-    import yaml
-
-    with open(str(path), encoding="utf-8") as file:
-        names = yaml.safe_load(file)["drip"].get("inferred")
+    names = read_section(path, "drip.inferred")
     if not isinstance(names, list) or not names or not all(isinstance(name, str) for name in names):
         raise Refusal("{}: drip.inferred: expected names of stages, found {!r}".format(path, names))
     return tuple(names)

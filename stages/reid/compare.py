@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 
+from encore.runtime.parameters import read_section
 from encore.runtime.refusal import Refusal
 from encore.runtime.stage import Stage, needed, run_stage, stage_parser
 from encore.systems.reid import SYSTEM
@@ -40,11 +41,7 @@ def gains(metrics):
 
 def read_evaluated(path):
     """The list reid.evaluated of a parameter file; Refusal where it is none."""
-    import yaml
-
-    with open(needed(path), encoding="utf-8") as file:
-        section = (yaml.safe_load(file) or {}).get("reid") or {}
-    runs = section.get("evaluated")
+    runs = read_section(path, "reid.evaluated")
     if not isinstance(runs, list) or not runs or not all(isinstance(run, str) for run in runs):
         raise Refusal("{}: reid.evaluated: expected a list of runs, found {!r}".format(path, runs))
     return runs

@@ -8,7 +8,7 @@ import os
 import subprocess
 import sys
 
-from encore.runtime.parameters import recipe_digest
+from encore.runtime.parameters import read_section, recipe_digest
 from encore.runtime.refusal import Refusal
 from encore.runtime.stage import Stage, run_stage, stage_parser
 from encore.systems.reid import SYSTEM
@@ -20,7 +20,8 @@ from encore.systems.reid.run_folder import LOG, RunFolder, copy_config, folder_o
 from encore.systems.reid.training import resumed_identity, train_reid
 from encore.systems.reid.training_batches import TrainingBatches
 from encore.systems.reid.training_pictures import open_training_pictures
-from encore.systems.reid.training_run import ReidRun, completed, parameter_identity
+from encore.systems.reid.training_run import ReidRun, parameter_identity
+from encore.systems.reid.unnamed_places import completed
 
 START = "start_train"
 OUTPUT = "models/reid/{}"
@@ -205,19 +206,11 @@ def read_run(path, name):
 
 def _section(path, name):
     """The section reid.<name> of a parameter file, a mapping; that of students may be missing."""
-    import yaml
-
-    try:
-        with open(str(path), encoding="utf-8") as file:
-            sections = yaml.safe_load(file)["reid"]
-        found = sections[name] if name == SECTIONS[0] else sections.get(name) or {}
-        return {str(run): mapping for run, mapping in found.items()}
-    except OSError:
-        raise Refusal(
-            "{}: no such parameter file: run in the folder of dvc.yaml or pass --params".format(path)
-        ) from None
-    except (yaml.YAMLError, UnicodeDecodeError, KeyError, TypeError, AttributeError):
-        raise Refusal("{}: the section reid.{}, names with values, is missing".format(path, name)) from None
+    sections = read_section(path, SYSTEM)
+    found = (sections.get(name) or {}) if isinstance(sections, dict) else None
+    if not isinstance(found, dict) or (name == SECTIONS[0] and not found):
+        raise Refusal("{}: the section reid.{}, names with values, is missing".format(path, name))
+    return {str(run): mapping for run, mapping in found.items()}
 
 
 def _read(config):

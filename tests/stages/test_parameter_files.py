@@ -76,13 +76,6 @@ EITHER = (
 )
 
 
-@pytest.fixture(autouse=True)
-def read_quickly(monkeypatch):
-    """The same values by libyaml where PyYAML has it: some tests read a whole file for each of 36 models."""
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    monkeypatch.setattr(yaml, "safe_load", lambda text: yaml.load(text, loader))
-
-
 def keys(value, path=""):
     if path in EITHER or not isinstance(value, dict):
         return {path}

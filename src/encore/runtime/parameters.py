@@ -26,11 +26,18 @@ def read_parameters(path, key, cls):
     An unknown key, a missing one, a wrong type and a value out of range each raise Refusal, naming file and
     key path.
     """
+    return from_mapping(cls, read_section(path, key), "{}: {}".format(path, key))
+
+
+def read_section(path, key):
+    """What the YAML file `path` holds at `key` (dotted), as plain values; Refusal, naming the file, for one
+    that cannot be read, and naming the key where nothing is there."""
     import yaml
 
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the same values, eight times as fast
     try:
         with open(str(path), encoding="utf-8") as file:
-            value = yaml.safe_load(file)
+            value = yaml.load(file, loader)
     except FileNotFoundError:
         raise Refusal(
             "{}: no such parameter file: run in the folder of dvc.yaml or pass --params".format(path)
@@ -43,7 +50,7 @@ def read_parameters(path, key, cls):
         if not isinstance(value, dict) or part not in value:
             raise Refusal("{}: the section {} is missing".format(path, ".".join(walked)))
         value = value[part]
-    return from_mapping(cls, value, "{}: {}".format(path, key))
+    return value
 
 
 def from_mapping(cls, mapping, where):

@@ -62,3 +62,5 @@ def map_units(make_worker, units, workers):
         finally:
             for future in waiting:
                 future.cancel()
+            # Python 3.7 may wait for ever where a pool is shut down before it has noticed a cancelled unit.
+            concurrent.futures.wait(waiting)

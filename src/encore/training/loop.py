@@ -39,6 +39,8 @@ class Run(NamedTuple):
     """Steps between checkpoints within an epoch; 0: none."""
     ended: Optional[Callable] = None
     """() -> whether the run is over; asked after each epoch, once it is saved. None: after `epochs`."""
+    total: Optional[int] = None
+    """Steps of the whole run where its `batches` end before its last epoch does; None: all of each epoch."""
 
 
 def refuse_unless_finite(loss, terms, epoch, step):
@@ -61,7 +63,8 @@ def train(run: Run, start: Position = FROM_THE_START, what="training"):
     if run.ended is not None and not start.step and run.ended():
         return 0
     addresses = _steps(run, start)
-    total = max(run.epochs - start.epoch, 0) * run.iterations - start.step
+    whole = run.epochs * run.iterations if run.total is None else run.total
+    total = whole - start.epoch * run.iterations - start.step
     done = 0
     for epoch, step, batch, waited in progress(addresses, max(total, 0), what):
         began = time.perf_counter()

@@ -19,7 +19,7 @@ from encore.systems.reid.record import CURVES, read_history
 from encore.systems.reid.run_folder import RunFolder, classes_of
 from encore.systems.reid.trained_network import load_run
 from encore.systems.reid.training import train_reid
-from encore.systems.reid.training_run import TORCHVISION
+from encore.systems.reid.unnamed_places import TORCHVISION
 from stages.reid import train
 from tests.encore.systems.reid.tiny_reid_run import draw_people, mapping
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from encore.data.loader_processes import made_in_order
 from encore.runtime.atomic import replacing
 from encore.runtime.numerics import exact
 from encore.runtime.parameters import limited
@@ -17,8 +18,8 @@ from encore.runtime.shared_memory import loader_bytes
 from encore.search.tiling import first_row_not_finite
 from encore.systems.drip.clean_view import NORMALISATIONS, VIEW_SIZE, clean_view, three_channels
 from encore.systems.drip.network import UnitNorm
+from encore.systems.drip.stacked_views import stacked
 from encore.systems.drip.view_batches import normalised_pixels
-from encore.systems.drip.view_loader import made_in_order, stacked
 
 PORTION = 50
 """Most pictures that a loader process hands over at a time, to spare shared memory."""

@@ -8,11 +8,12 @@ from typing import NamedTuple, Optional
 import numpy as np
 import torch
 
+from encore.data.loader_processes import made_in_order
 from encore.data.view_batches import permutation
 from encore.runtime.seeds import derive_seed
 from encore.runtime.shared_memory import loader_bytes
 from encore.systems.drip.clean_view import IMAGENET_DEVIATION, IMAGENET_MEAN
-from encore.systems.drip.view_loader import made_in_order, stacked
+from encore.systems.drip.stacked_views import stacked
 
 SYSTEM = "drip"
 

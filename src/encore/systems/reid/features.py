@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch.utils.data import DataLoader, Dataset
 
 from encore.data.images import RejectedImage
+from encore.data.loader_processes import made_in_order
 from encore.runtime.numerics import exact
 from encore.runtime.progress import progress
 from encore.runtime.refusal import Refusal
@@ -40,18 +40,10 @@ def extract_raw(net, pictures, how: Extraction, what="pictures"):
     if not names:
         raise Refusal("{}: expected pictures to describe, found none".format(what))
     rows = np.array_split(np.arange(len(names)), range(how.batch, len(names), how.batch))
-    loader = DataLoader(
-        _Inputs(pictures, names, how.size, rows),
-        batch_size=None,
-        num_workers=how.workers,
-        generator=torch.Generator(),  # a loader draws a seed: not from the stream that training draws from
-    )
-    parts = []
+    inputs, parts = made_in_order(_Inputs(pictures, names, how.size), rows, how.workers), []
     with exact(), _evaluating(net), torch.no_grad():
-        for delivered in progress(loader, len(rows), "batches of {}".format(what)):
-            if isinstance(delivered, str):
-                raise Refusal(delivered)
-            parts.append(_answers(net, delivered, how))
+        for images in progress(inputs, len(rows), "batches of {}".format(what)):
+            parts.append(_answers(net, images, how))
     features = np.concatenate(parts)
     _check_finite(features, names)
     return features
@@ -95,28 +87,24 @@ def _evaluating(net):
             module.training = was
 
 
-class _Inputs(Dataset):
-    """Item i -> the inputs float32 (b, 3, h, w) of the rows of batch i, or the text of a refusal: a loader
-    would wrap it in a worker's traceback."""
+class _Inputs:
+    """Called with rows: their inputs, float32 (b, 3, h, w)."""
 
-    def __init__(self, pictures, names, size, rows):
-        self._pictures, self._names, self._size, self._rows = pictures, names, size, rows
+    def __init__(self, pictures, names, size):
+        self._pictures, self._names, self._size = pictures, names, size
 
-    def __len__(self):
-        return len(self._rows)
+    def __call__(self, rows):
+        return torch.from_numpy(np.stack([self._input(int(row)) for row in rows]))
 
-    def __getitem__(self, batch):
-        inputs = []
-        for row in self._rows[batch]:
-            try:
-                inputs.append(evaluation_input(self._pictures.read(int(row)), self._size))
-            except RejectedImage as rejected:
-                return "{}: {}: cannot be read ({}): put the picture back or leave it out".format(
+    def _input(self, row):
+        try:
+            return evaluation_input(self._pictures.read(row), self._size)
+        except RejectedImage as rejected:
+            raise Refusal(
+                "{}: {}: cannot be read ({}): put the picture back or leave it out".format(
                     getattr(self._pictures, "spec", "pictures"), self._names[row], rejected.reason
                 )
-            except Refusal as refusal:
-                return str(refusal)
-        return torch.from_numpy(np.stack(inputs))
+            ) from rejected
 
 
 def _answers(net, images, how):

@@ -133,6 +133,7 @@ class _Course(NamedTuple):
             self._save_resume,
             self._after,
             self.run.params.encore.save_every,
+            total=self.rule.iterations,
         )
         done = loop.train(steps, start, "{} training".format(SYSTEM))
         rest = self.rule.iterations % iterations

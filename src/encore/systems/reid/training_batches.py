@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import os
-
 import numpy as np
 import torch
-from torch.utils.data import DataLoader, Dataset, get_worker_info
+from torch.utils.data import Dataset, get_worker_info
 
 from encore.data.images import RejectedImage, decode_image
+from encore.data.loader_processes import made_in_order
 from encore.data.view_batches import permutation
 from encore.runtime.refusal import Refusal
 from encore.runtime.seeds import derive_seed
-from encore.runtime.shard_map import end_with_parent
 from encore.runtime.shared_memory import loader_bytes
 from encore.systems.reid import SYSTEM
 from encore.systems.reid.augmentation import Augmentation, Draws
@@ -129,18 +127,8 @@ class TrainingBatches(Dataset):
     def load(self, epoch, first_step=0, workers=0):
         """Iterate over the batches of `epoch` from `first_step` on, made by `workers` processes (0: this
         one), which end with this one."""
-        loader = DataLoader(
-            _Delivered(self),
-            batch_size=None,
-            sampler=[(epoch, step) for step in range(first_step, len(self))],
-            num_workers=workers,
-            worker_init_fn=_EndWithParent(),
-            generator=torch.Generator(),  # or starting would draw from the global one
-        )
-        for delivered in loader:
-            if isinstance(delivered, str):
-                raise Refusal(delivered)
-            yield delivered
+        addresses = [(epoch, step) for step in range(first_step, len(self))]
+        return made_in_order(self.__getitem__, addresses, workers)
 
     def shared_memory(self, workers):
         """Bytes of /dev/shm that `load` needs."""
@@ -153,26 +141,3 @@ def _shares(size, replicas):
     """Pictures of each GPU, as torch's chunk cuts a batch."""
     share = -(-size // replicas)
     return [min(share, size - start) for start in range(0, size, share)]
-
-
-class _Delivered(Dataset):
-    """Batches whose refusal is handed over as a value: a loader would wrap it in a worker's traceback."""
-
-    def __init__(self, batches):
-        self._batches = batches
-
-    def __getitem__(self, address):
-        try:
-            return self._batches[address]
-        except Refusal as refusal:
-            return str(refusal)
-
-
-class _EndWithParent:
-    """Called in a loader process: lets it end with the one that made this object."""
-
-    def __init__(self):
-        self._parent = os.getpid()
-
-    def __call__(self, _):
-        end_with_parent(self._parent)

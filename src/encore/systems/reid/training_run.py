@@ -1,9 +1,8 @@
-"""What a training run is made of: its identity, the weights it starts from, its teacher, its GPUs; and what
-a published file cannot name."""
+"""What a training run is made of: its identity, the weights it starts from, its teacher and its
+GPUs."""
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import os
 from typing import Any, Callable, NamedTuple
@@ -17,11 +16,11 @@ from encore.runtime.refusal import Refusal
 from encore.runtime.seeds import derive_seed
 from encore.systems.reid import SYSTEM
 from encore.systems.reid.distillation import MODELS, Distillation, load_teacher
-from encore.systems.reid.evaluation_pictures import ARCHIVE_GALLERY, GALLERY, QUERY
 from encore.systems.reid.evaluators import evaluator_config, find_evaluator
 from encore.systems.reid.network import NetworkShape, ReidNetwork
 from encore.systems.reid.objective import CLASSIFICATION
 from encore.systems.reid.run_folder import PARAMS, classes_of
+from encore.systems.reid.unnamed_places import ranks_a_gallery
 from encore.systems.reid.weights import load_imagenet, load_weights
 
 WITHOUT_EFFECT = (
@@ -40,16 +39,6 @@ WITHOUT_EFFECT = (
 """Keys that decide no result, and paths, of which what lies there counts."""
 EVALUATION_PICTURES = "evaluation pictures"
 """Name in the identity of what the evaluations look at."""
-RANKED = ("market_evaluate", "msmt_evaluate")
-"""Our evaluators that need encore.evaluation_root."""
-TORCHVISION = {
-    "resnet_18": "resnet18-5c106cde.pth",
-    "resnet_34": "resnet34-333f7ec4.pth",
-    "resnet_50": "resnet50-19c8e357.pth",
-    "resnet_101": "resnet101-5d3b4d8f.pth",
-    "resnet_152": "resnet152-b121ed2d.pth",
-}
-"""model_params.model -> torchvision's file of its first ImageNet weights."""
 
 
 class ReidRun(NamedTuple):
@@ -98,7 +87,7 @@ class ReidRun(NamedTuple):
         if self.params.imagenet_pretrain:
             _imagenet(self.params)
         evaluator = self.evaluator()
-        if evaluator is not None and _is_ranked(self.params):
+        if evaluator is not None and ranks_a_gallery(self.params):
             evaluator.check(evaluator_config(self.params, None, len(self.pictures.classes), 0, None, "cpu"))
 
     def network(self, with_start=True):
@@ -185,55 +174,6 @@ def _listing(root):
     tree = open_tree(root)
     names = tree.files()
     return picture_digest(names, [0] * len(names), map(tree.size, names), ())
-
-
-def completed(params, root, warn):
-    """The ReidParams with the places that a published params.json cannot name, each told to `warn` in one
-    line; Refusal where there is nothing to take.
-
-    encore.imagenet_weights: torchvision's file in `root`/raw, else in torch.hub's folder; nothing is
-    downloaded. encore.evaluation_root of market_evaluate and msmt_evaluate: the folder that holds
-    batches_dir.
-    """
-    found, own = {}, params.encore
-    if params.imagenet_pretrain and own.imagenet_weights is None:
-        found["imagenet_weights"] = _torchvision_file(params.model_params.model, root)
-    if own.evaluation_root is None and _is_ranked(params):
-        found["evaluation_root"] = _root_beside(params.batches_dir, params.evaluation_params.type)
-    for name, path in found.items():
-        warn("encore.{}: missing, {} is taken".format(name, path))
-    return dataclasses.replace(params, encore=dataclasses.replace(own, **found))
-
-
-def _torchvision_file(model, root):
-    places = (os.path.join(root, "raw"), os.path.join(torch.hub.get_dir(), "checkpoints"))
-    for place in places:
-        path = os.path.join(place, TORCHVISION[model])
-        if os.path.isfile(path):
-            return path
-    raise Refusal(
-        "encore.imagenet_weights: missing, and there is no {} in {} or {}: put torchvision's weights of {} "
-        "there, name their file, or set imagenet_pretrain to false".format(TORCHVISION[model], *places, model)
-    )
-
-
-def _root_beside(batches_dir, kind):
-    root = os.path.dirname(os.path.abspath(batches_dir.partition("#")[0]))
-    has = {name: os.path.isdir(os.path.join(root, name)) for name in (GALLERY, ARCHIVE_GALLERY, QUERY)}
-    if batches_dir and has[QUERY] and (has[GALLERY] or has[ARCHIVE_GALLERY]):
-        return root
-    raise Refusal(
-        "encore.evaluation_root: missing, and {}, which holds batches_dir, has no {} (or {}) and {}: name "
-        "the folder of both, or set evaluation_params.type of {} to null".format(
-            root, GALLERY, ARCHIVE_GALLERY, QUERY, kind
-        )
-    )
-
-
-def _is_ranked(params):
-    """Whether the evaluator is one of ours that ranks a gallery, and none of that name dropped in."""
-    kind, folder = params.evaluation_params.type, params.encore.evaluators
-    return kind in RANKED and not (folder and os.path.isfile(os.path.join(folder, kind + ".py")))
 
 
 def _flat(mapping, path):

@@ -1,11 +1,11 @@
-"""Views made in loader processes and handed over without a copy."""
+"""Items made in loader processes, in order, a refusal of theirs raised here as it is."""
 
 from __future__ import annotations
 
 import os
 
 import torch
-from torch.utils.data import DataLoader, Dataset, get_worker_info
+from torch.utils.data import DataLoader, Dataset
 
 from encore.runtime.refusal import Refusal
 from encore.runtime.shard_map import end_with_parent
@@ -30,18 +30,6 @@ def made_in_order(make, keys, workers):
         if isinstance(item, str):
             raise Refusal(item)
         yield item
-
-
-def stacked(views, count, size):
-    """uint8 (count, 3, size, size): so many `views`, arrays of uint8 (3, size, size); in shared memory where
-    this is a loader process."""
-    pixels = torch.empty((count, 3, size, size), dtype=torch.uint8)
-    if get_worker_info() is not None:
-        pixels.share_memory_()  # from the start, so that handing it over copies nothing
-    out = pixels.numpy()
-    for row, view in enumerate(views):
-        out[row] = view
-    return pixels
 
 
 class _Items(Dataset):
