@@ -1,0 +1,32 @@
+"""`encore locks`: the locks of every environment."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from checks.commands import app, print_problems
+from checks.size import PROJECT
+from encore.runtime.refusal import Refusal
+
+
+@app.command(epilog="Example: [bold]encore locks --check --offline[/]")
+def locks(
+    write: Annotated[bool, typer.Option("--write/--check", help="make them again, or only report")] = False,
+    offline: Annotated[
+        bool, typer.Option("--offline", help="check without asking the package index")
+    ] = False,
+    root: Annotated[Path, typer.Option(help="folder of locks/", show_default="the project")] = PROJECT,
+):
+    """Make every environment's lock, or check digests, inputs, Dockerfiles and drift; exit 1 on a problem."""
+    from checks.locks import check_locks, write_locks
+
+    if write and offline:
+        raise Refusal("--write asks the package index: leave out --offline")
+    if write:
+        for name in write_locks(root):
+            print(f"{name}: rewritten")
+        return
+    print_problems(check_locks(root, resolve=not offline))
