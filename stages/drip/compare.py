@@ -10,6 +10,9 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from typing import List, NamedTuple
 
+from encore.metrics.evidence.differences import HERE, Difference, Differences
+from encore.metrics.evidence.evidence_file import EvidenceFile
+from encore.metrics.evidence.loss_curves import LossCurves
 from encore.runtime.atomic import replacing
 from encore.runtime.parameters import read_section, recipe_digest
 from encore.runtime.refusal import Refusal
@@ -18,7 +21,7 @@ from encore.systems.drip.stage_values import START, compared_pair, read_stages
 
 SYSTEM = "drip"
 CURVES = "plots/drip/train/{}.csv"
-INFERENCE = "metrics/drip/infer/{}.json"
+INFERENCE, EVIDENCE = "metrics/drip/infer/{}.json", "infer/{}.npz"
 OUTPUT = "plots/drip/stages.csv"
 COLUMNS = ("stage", "kernel", "classes", "epoch", "total_epoch", "trn_loss", "val_loss")
 VALUES = ("average_precision", "recall_p90")
@@ -56,6 +59,7 @@ def main():
         histories = read_histories(stages)
         metrics = stage_metrics(stages, histories, pair)
         metrics.update(inference_metrics([read_metrics(name) for name in inferred]))
+        stage.evidence(evidence_of(histories, pair, inferred, metrics))
         path = os.path.join(stage.work_folder(recipe_digest(recorded)), "stages.csv")
         write_histories(path, stages, histories)
         stage.metrics(metrics)
@@ -140,6 +144,22 @@ def stage_metrics(stages, histories, pair):
     metrics["epochs"] = sum(len(history.epochs) for history in chain)
     metrics["trn_loss"], metrics["val_loss"] = chain[-1].epochs[-1][1:]
     return metrics
+
+
+def evidence_of(histories, pair, inferred, metrics):
+    """The EvidenceFile of the losses of the compared pair, and of the differences among the `metrics`."""
+    keys = ("centroid_first_epoch_loss", "random_first_epoch_loss")
+    compared = [(key, name) for key, name in zip(keys, pair) if name is not None]
+    curves = {name: [epoch.trn_loss for epoch in histories[name].epochs] for _, name in compared}
+    first, last = EVIDENCE.format(inferred[0]), EVIDENCE.format(inferred[-1])
+    gained = [prefix + key for key in VALUES for prefix in ("", NORMALISED)]
+    rows = [Difference(key + "_gain", last, key, first, key) for key in gained]
+    rows.append(Difference("normalisation_gain", last, NORMALISED + VALUES[0], last, VALUES[0]))
+    rows.append(Difference("drop", HERE, keys[1], HERE, keys[0]))
+    return EvidenceFile(
+        LossCurves(curves, {key: (name, 0) for key, name in compared}),
+        Differences(tuple(row for row in rows if row.key in metrics)),
+    )
 
 
 def read_metrics(name):

@@ -8,13 +8,14 @@ import os
 from dataclasses import dataclass, replace
 from typing import Optional, Tuple
 
+from encore.metrics.evidence.evidence_file import EvidenceFile
 from encore.runtime.parameters import limited, recipe_digest
 from encore.runtime.refusal import Refusal
 from encore.runtime.stage import Stage, needed, run_stage, stage_parser
 from encore.search.products import fastest_products
 from encore.systems.drip.descriptors_file import REFERENCES, TRAINING, open_descriptors, write_descriptors
 from encore.systems.drip.ensemble import DIMENSIONS, VERSIONS, make_ensemble
-from encore.systems.drip.evaluation import evaluate_descriptors
+from encore.systems.drip.evaluation import evaluate_descriptors, ranked_pairs
 from encore.systems.drip.training_neighbours import PUBLISHED, TrainingNormalisation
 
 SYSTEM = "drip"
@@ -60,8 +61,9 @@ def main():
         stage.need_disk(2 * 4 * parameters.dimensions * rows, "the submissions")
         folder = os.path.join(stage.work_folder(recipe_digest(parameters)), "submission")
         os.makedirs(folder, exist_ok=True)
-        metrics = ensemble(models, training, parameters, truth, folder, fastest_products(METRIC))
+        metrics, pairs = ensemble(models, training, parameters, truth, folder, fastest_products(METRIC))
         stage.metrics(metrics)
+        stage.evidence(EvidenceFile(pairs))
         stage.publish(folder, OUTPUT)
 
 
@@ -84,13 +86,14 @@ def descriptors_file(name, kind):
 
 
 def ensemble(models, training, parameters, truth, folder, products):
-    """Write the submissions to `folder` under their published names -> their metrics, beside the best single
-    model's ("single")."""
+    """Write the submissions to `folder` under their published names -> (their metrics, beside the best single
+    model's ("single"), and the RankedPairs of theirs)."""
     version = VERSIONS[parameters.version]
     made = make_ensemble(models, training, version, parameters.dimensions)
     submission, metrics = made.descriptors, {}
     write_descriptors(os.path.join(folder, version.file_name()), submission)
     value = measured(submission, truth, products, "", metrics)
+    values = {"": value}
     singles = [evaluate_descriptors(model, truth, products) for model in models]
     best = max(singles, key=lambda single: single.average_precision)
     metrics.update(
@@ -107,11 +110,11 @@ def ensemble(models, training, parameters, truth, folder, products):
         query = parameters.normalisation.normalised(submission.query, made.training, products)
         normalised = replace(submission, query=query)
         write_descriptors(os.path.join(folder, version.file_name(normalised=True)), normalised)
-        moved = measured(normalised, truth, products, "normalised_", metrics)
+        values["normalised_"] = moved = measured(normalised, truth, products, "normalised_", metrics)
         metrics["normalisation_gain"] = moved.average_precision - value.average_precision
     if training is not None:
         metrics["training"] = len(made.training)
-    return metrics
+    return metrics, ranked_pairs(values, submission)
 
 
 def measured(submission, truth, products, prefix, metrics):

@@ -13,12 +13,14 @@ import os
 from dataclasses import dataclass
 from typing import NamedTuple, Optional
 
+from encore.metrics.evidence.evidence_file import EvidenceFile
 from encore.runtime.atomic import file_digest
 from encore.runtime.parameters import limited, read_parameters, recipe_digest
 from encore.runtime.refusal import Refusal
 from encore.runtime.stage import Stage, needed, run_stage, stage_parser
 from encore.search.products import fastest_products
 from encore.systems.drip.descriptors_file import REFERENCES, TRAINING, descriptors_path
+from encore.systems.drip.evaluation import ranked_pairs
 from encore.systems.drip.extraction import ExtractionRecipe
 from encore.systems.drip.inference import Inference, load_network, measure, pictures_identity
 from encore.systems.drip.network import NetworkShape
@@ -99,9 +101,10 @@ def in_pipeline(stage, run):
     os.makedirs(folder, exist_ok=True)
     made = inference.write(run.path(REFERENCES, folder), REFERENCES)
     training = inference.write(run.path(TRAINING, folder), TRAINING).reference
-    metrics = measure(made, training, truth, run.parameters.normalisation, fastest_products(METRIC))
+    metrics, values = measure(made, training, truth, run.parameters.normalisation, fastest_products(METRIC))
     counts = {"queries": made.query, "references": made.reference, "training": training}
     stage.metrics(dict(metrics, **{name: int(rows.shape[0]) for name, rows in counts.items()}))
+    stage.evidence(EvidenceFile(ranked_pairs(values, made)))
     stage.publish(folder, os.path.join(OUTPUT, stage.item))
 
 

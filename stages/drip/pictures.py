@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import os
 
+import numpy as np
+
 from encore.data.image_source import open_source
 from encore.data.manifest import NAME, Manifest
+from encore.metrics.evidence.counts import Counts
+from encore.metrics.evidence.evidence_file import EvidenceFile
 from encore.runtime.parameters import recipe_digest
 from encore.runtime.stage import Stage, needed, run_stage, stage_parser
 from encore.systems.drip.picture_folders import FOLDER, PictureParameters, source_identity, write_pictures
@@ -32,8 +36,17 @@ def main():
         values = write_pictures(work, parameters, digest)
         if parameters.ground_truth is not None:
             values["labelled_queries"], values["true_pairs"] = check_ground_truth(parameters.ground_truth)
+        stage.evidence(EvidenceFile(Counts.of_sums(shard_counts(work))))
         stage.publish(work, FOLDER)
         stage.metrics(values)
+
+
+def shard_counts(folder):
+    """{data set: pictures in each shard, int64 (shards,)}, from the manifests below `folder`."""
+    return {
+        name: np.array([shard.count for shard in Manifest.read(os.path.join(folder, name)).shards], np.int64)
+        for name in ROLES
+    }
 
 
 def sources(stage, parameters):

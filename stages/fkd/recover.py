@@ -8,6 +8,9 @@ import sys
 from dataclasses import dataclass, field
 from typing import NamedTuple, Optional
 
+from encore.data.class_folders import ClassFolders
+from encore.metrics.evidence.counts import Counts
+from encore.metrics.evidence.evidence_file import EvidenceFile
 from encore.runtime.atomic import file_digest
 from encore.runtime.parameters import read_parameters, recipe_digest
 from encore.runtime.refusal import Refusal
@@ -151,6 +154,7 @@ def _pipeline_run(run, digest, asked, stage):
     write_strips(records, STRIPS)
     numbers = {name: value for name, value in result.last.items() if name != "learning_rate"}
     stage.metrics(dict(numbers, pictures=result.pictures, classes=parameters.recipe.classes))
+    stage.evidence(EvidenceFile(Counts.of_labels(ClassFolders(folder).labels, images="pictures")))
     stage.publish(summary, SUMMARY)
     stage.publish(folder, OUTPUT)
 

@@ -14,7 +14,11 @@ import sys
 from dataclasses import dataclass, field
 from typing import NamedTuple, Optional
 
+import numpy as np
+
 from encore.data.class_folders import ClassFolders
+from encore.metrics.evidence.counts import Counts
+from encore.metrics.evidence.evidence_file import EvidenceFile
 from encore.runtime.atomic import file_digest
 from encore.runtime.parameters import read_parameters, recipe_digest
 from encore.runtime.refusal import Refusal
@@ -177,6 +181,8 @@ class _Labelling:
                 "bytes_per_picture": stored / (labels.epochs * labels.count),
             }
         )
+        each = np.full(labels.epochs, labels.batches, dtype=np.int64)
+        stage.evidence(EvidenceFile(Counts.of_sums({"batches": each})))
         stage.publish(output, OUTPUT)
 
     def by_hand(self):

@@ -32,6 +32,7 @@ from encore.systems.fkd.networks import (
 )
 from encore.systems.fkd.sections import NETWORK, SYSTEM, TEACHER
 from encore.systems.fkd.tracking import HISTORY
+from encore.systems.fkd.validation import Answers
 from encore.training.curves import write_curves
 from encore.training.published_weights import check_named_digest, checked_digest
 
@@ -85,7 +86,8 @@ def use_published(stage, parameters, shape, validation):
     refuse_other_classes(shape, validation, "the teacher")
     device = "cuda" if torch.cuda.is_available() else "cpu"
     teacher = load_weights(build(shape, 0, recipe.size), path).to(device)
-    found = validated(recipe, teacher, validation, device)
+    answers = Answers()
+    found = validated(recipe, teacher, validation, device, answers)
     work = stage.work_folder(recipe_digest(parameters, digest))
     copy = os.path.join(work, "teacher.pth")
     shutil.copyfile(path, copy)
@@ -100,6 +102,7 @@ def use_published(stage, parameters, shape, validation):
     if known is not None:
         values["published_top1"] = known.top1
     stage.metrics(dict(values, steps=0, validation_images=len(validation)))
+    stage.evidence(answers.evidence())
     stage.publish(copy, TEACHER)
 
 

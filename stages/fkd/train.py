@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from encore.data.class_folders import ClassFolders
+from encore.metrics.evidence.evidence_file import WrittenEvidence
 from encore.runtime.parameters import read_parameters, recipe_digest
 from encore.runtime.refusal import Refusal
 from encore.runtime.stage import Stage, needed, run_stage, stage_parser
@@ -19,6 +20,7 @@ from encore.systems.fkd.tracking import HISTORY, hide_key, run_name
 from encore.systems.fkd.train_flags import add_train_flags, published_recipe, typed, with_flags
 from encore.systems.fkd.train_recipe import StudentRecipe
 from encore.systems.fkd.training import check_data, train_student
+from encore.systems.fkd.validation import ANSWERS
 from encore.training.curves import write_curves
 
 BESIDE = ("wandb", "wandb_project", "wandb_api_key")
@@ -147,6 +149,7 @@ def _train(run, stage):
             "validation_images": len(validation),
         }
     )
+    stage.evidence(WrittenEvidence(os.path.join(folder, ANSWERS)))
     stage.publish(folder, run.output)
 
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from encore.data.image_source import open_source
+from encore.data.shards import ShardSet
+from encore.metrics.evidence.counts import Counts
+from encore.metrics.evidence.evidence_file import EvidenceFile
 from encore.runtime.parameters import recipe_digest
 from encore.runtime.stage import Stage, run_stage, stage_parser
 from encore.systems.isc_overlays.training_set import (
@@ -26,6 +29,7 @@ def main():
         stage.need_disk(images * BYTES_A_PICTURE, "{} pictures".format(images), work)
         manifest = generate_overlay_set(work, parameters, digest)
         parts = read_overlay_set(work)
+        stage.evidence(EvidenceFile(Counts.of_labels(ShardSet(work).labels)))
         stage.publish(work, OUTPUT)
         boxes = {part + "_boxes": sum(map(len, labelled.boxes)) for part, labelled in sorted(parts.items())}
         stage.metrics(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from encore.data.manifest import Manifest
+from encore.metrics.evidence.evidence_file import EvidenceFile
 from encore.runtime.atomic import file_digest
 from encore.runtime.parameters import recipe_digest
 from encore.runtime.stage import Stage, needed, run_stage, stage_parser
@@ -33,6 +34,7 @@ def main():
         of_class = {
             "average_precision_" + name.lower(): value for name, value in sorted(precision.of_class.items())
         }
+        stage.evidence(EvidenceFile(precision.evidence))
         stage.metrics(
             dict(of_class, average_precision=precision.mean, validation_images=precision.pictures),
         )

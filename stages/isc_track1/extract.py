@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import os
 
+import numpy as np
+
 from encore.data.descriptor_rows import DescriptorRows
 from encore.data.manifest import Manifest
+from encore.metrics.evidence.counts import Counts
+from encore.metrics.evidence.evidence_file import EvidenceFile
 from encore.runtime.atomic import file_digest
 from encore.runtime.parameters import read_parameters, recipe_digest
 from encore.runtime.refusal import Refusal
@@ -56,7 +60,9 @@ def main():
         stage.need_disk(size, "descriptors", done=work)
         extract(parameters, plan, models, shapes, sources, work)
         stage.publish(work, os.path.join(DESCRIPTORS, arguments.group))
-        stage.metrics(counts(models, parameters, sources, plan, work))
+        values, each = counts(models, parameters, sources, plan, work)
+        stage.metrics(values)
+        stage.evidence(EvidenceFile(Counts.of_sums(each)))
 
 
 def identity(stage, parameters, plan, models):
@@ -85,15 +91,23 @@ def extract(parameters, plan, models, shapes, sources, folder):
 
 
 def counts(models, parameters, sources, plan, work):
+    """(metrics, {key: how many of each reference or query, int (n,)} of those that are counted by ids)."""
     values = dict(sources.counts, models=len(models), dimension=parameters.pca.dimensions)
+    each = {"parts": np.zeros(0, dtype=np.int64), "original_queries": np.zeros(0, dtype=np.int64)}
     values.update(parts=0, original_queries=0)
     backbones = [backbone for tag, backbone in models if tag == MULTI_PART]
     if backbones:
         folder = os.path.join(work, model_folder(MULTI_PART_FOLDER, backbones[0], plan.multi_part_scale))
         for name, pattern in (("parts", PARTS), ("original_queries", ORIGINAL_QUERIES)):
-            values[name] = DescriptorRows(os.path.join(folder, pattern)).shape[0]
+            rows = DescriptorRows(os.path.join(folder, pattern))
+            values[name], each[name] = rows.shape[0], of_each(rows.ids)
     values["train"] = values.pop("training")
-    return values
+    return values, each
+
+
+def of_each(ids):
+    """int64 (n,): how many of the `ids` (fixed-length bytes: Q50000, R000123_7) belong to each picture."""
+    return np.unique(ids.astype("S7"), return_counts=True)[1]  # R and six digits: parts have no place
 
 
 if __name__ == "__main__":

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 
 import numpy as np
 
+from encore.metrics.evidence.counts import Counts
+from encore.metrics.evidence.differences import HERE, Difference, Differences
+from encore.metrics.evidence.evidence_file import EvidenceFile
+from encore.metrics.evidence.ranked_pairs import Measured, RankedPairs
 from encore.metrics.reported import write_curve
 from encore.runtime.parameters import read_parameters, recipe_digest
 from encore.runtime.refusal import Refusal
@@ -24,6 +28,13 @@ from encore.systems.isc_track1.test_plan import TestPlan
 OUTPUT = "submission/isc_track1"
 PLOTS = "plots/isc_track1"
 REF = "_ref"
+GAINS = {
+    "ensemble_gain": ("ensemble_of_backbones", "single_model"),
+    "multi_part_gain": ("with_multi_part", "ensemble_of_backbones"),
+}
+"""Metric -> the steps whose difference it is."""
+SUBMITTED = "all_scales"
+"""The step that is the submission."""
 
 
 def main():
@@ -32,18 +43,19 @@ def main():
         parameters = stage.parameters(arguments.params, FuseParameters)
         plan = read_parameters(arguments.params, "isc_track1.test", TestPlan)
         work = stage.work_folder(recipe_digest(parameters, plan))
-        metrics, curve, steps = fuse(parameters, plan, os.path.join(work, "submission"))
+        metrics, curve, steps, evidence = fuse(parameters, plan, os.path.join(work, "submission"))
         write_ladder(os.path.join(work, "ladder.csv"), steps)
         write_curve(os.path.join(work, "precision_recall.csv"), curve)
         stage.metrics(metrics)
+        stage.evidence(evidence)
         for name in ("ladder.csv", "precision_recall.csv"):
             stage.publish(os.path.join(work, name), os.path.join(PLOTS, name))
         stage.publish(os.path.join(work, "submission"), OUTPUT)
 
 
 def fuse(parameters, plan, folder):
-    """(metrics, precision-recall curve, {step of the ladder: value}) of the submissions written to
-    `folder`."""
+    """(metrics, precision-recall curve, {step of the ladder: value}, EvidenceFile) of the submissions written
+    to `folder`."""
     drop, limit = parameters.drop_unlabelled, parameters.max_results
     trusted = TrustedQueries(parameters.first_query, parameters.query_count, parameters.unpenalised_crops)
     truth = parameters.read_truth(needed(parameters.ground_truth))
@@ -62,23 +74,50 @@ def fuse(parameters, plan, folder):
     parts = fusion.parts()
     scales = {scale: fusion.scale(scale, parts) for scale in models.scales}
     submission = fusion.submission(scales, limit)
-    singles = single_models(fusion, truth.micro_ap, limit)
-    steps = OrderedDict((name, singles[name]) for name in ("single_model_original_queries", "single_model"))
-    steps.update(ladder(scales[models.multi_part_scale], penalty, truth.micro_ap, limit))
-    steps["all_scales"] = truth.micro_ap(submission)
+    lists = single_models(fusion, truth.counted, limit)
+    names = ["single_model_original_queries", "single_model"]
+    ladders = ladder(scales[models.multi_part_scale], penalty, truth.counted, limit)
+    ladders[SUBMITTED] = truth.counted(submission)
     if models.with_pairs:
-        steps["with_pairs"] = truth.micro_ap(fusion.second_submission(submission, fusion.pairs(), limit))
+        ladders["with_pairs"] = truth.counted(fusion.second_submission(submission, fusion.pairs(), limit))
+    lists.update(ladders)
+    micro_aps = {name: truth.micro_ap(ranked) for name, ranked in lists.items()}
+    steps = OrderedDict((name, micro_aps[name]) for name in names + list(ladders))
     value = evaluate_submission(files.path(SUBMISSION), parameters.ground_truth, drop)
     rows = sum(len(rows) for lists in scales.values() for rows in lists.values())
-    values = dict(value.metrics, rows=rows, models=voting(read), **dict(singles, **steps))
-    values["ensemble_gain"] = values["ensemble_of_backbones"] - values["single_model"]
-    values["multi_part_gain"] = values["with_multi_part"] - values["ensemble_of_backbones"]
-    return values, value.curve, steps
+    values = dict(value.metrics, rows=rows, models=sum(voting(read)), **micro_aps)
+    values.update((gain, values[of] - values[less]) for gain, (of, less) in GAINS.items())
+    return values, value.curve, steps, evidence_of(truth, lists, voting(read))
+
+
+def evidence_of(truth, lists, models):
+    """The EvidenceFile of {step: Predictions} and of the models that voted for each data set."""
+    first = {}  # one list may be two steps
+    for name, ranked in lists.items():
+        first.setdefault(id(ranked), name)
+    measures = [Measured(name, first[id(lists[name])], "isc2021", "micro_ap") for name in lists]
+    for definition in ("isc2021", "platform"):
+        for what in ("micro_ap", "recall_at_p90"):
+            measures.append(Measured("{}_{}".format(what, definition), SUBMITTED, definition, what))
+    measures.extend(Measured(what, SUBMITTED, "isc2021", what) for what in ("recall_at_1", "recall_at_10"))
+    return EvidenceFile(
+        RankedPairs.of(
+            truth.pairs,
+            OrderedDict((name, lists[name]) for name in first.values()),
+            measures,
+            lambda numbers: QUERIES.texts(numbers << QUERIES.part_bits),
+            lambda numbers: REFERENCES.texts(numbers << REFERENCES.part_bits),
+        ),
+        Counts.of_sums({"models": np.array(models, dtype=np.int64)}),
+        Differences(tuple(Difference(gain, HERE, of, HERE, less) for gain, (of, less) in GAINS.items())),
+    )
 
 
 def voting(read):
-    """How many models' lists of augmented queries were read at the multi-part scale to be voted on."""
-    return len([names for names in read if names[0] == "final" and not names[1].endswith((REF, PAIR))])
+    """Of each data set, how many models' lists of augmented queries were read at the multi-part scale to be
+    voted on."""
+    folders = [names[1] for names in read if names[0] == "final" and not names[1].endswith((REF, PAIR))]
+    return [count for _, count in sorted(Counter(folders).items())]
 
 
 def list_folder(plan, scale_folder, test_folder, backbone):

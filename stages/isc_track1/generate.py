@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 
+from encore.data.shards import ShardSet
+from encore.metrics.evidence.counts import Counts
+from encore.metrics.evidence.evidence_file import EvidenceFile
 from encore.runtime.atomic import file_digest
 from encore.runtime.parameters import recipe_digest
 from encore.runtime.stage import Stage, needed, run_stage, stage_parser
@@ -37,6 +40,7 @@ def main():
         stage.need_disk(images * parameters.chain.size**2 * 0.8, "{} images".format(images), work)
         manifest = write_training_set(work, data_set, plan, parameters, digest)
         stage.recorded["plan"] = {"classes": len(plan.classes), "dropped": plan.dropped}
+        stage.evidence(EvidenceFile(Counts.of_labels(ShardSet(work).labels, classes="classes")))
         stage.publish(work, training_set_folder(data_set.tag))
         stage.metrics(
             {

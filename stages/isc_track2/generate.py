@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from encore.data.image_source import open_source
+from encore.data.shards import ShardSet
+from encore.metrics.evidence.counts import Counts
+from encore.metrics.evidence.evidence_file import EvidenceFile
 from encore.runtime.parameters import recipe_digest
 from encore.runtime.stage import Stage, run_stage, stage_parser
 from encore.systems.isc.training_set import GenerateParameters, generate_training_set
@@ -19,6 +22,7 @@ def main():
         work = stage.work_folder(digest)
         stage.need_disk(images * parameters.chain.size**2 * 0.8, "{} images".format(images), work)
         manifest = generate_training_set(work, parameters, digest, "isc_track2")
+        stage.evidence(EvidenceFile(Counts.of_labels(ShardSet(work).labels, classes="classes")))
         stage.publish(work, OUTPUT)
         stage.metrics({"images": manifest.count, "classes": manifest.classes, "bytes": manifest.bytes})
 

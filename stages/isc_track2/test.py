@@ -8,6 +8,7 @@ import os
 from typing import Optional, Tuple
 
 from encore.data.descriptors import read_descriptors, write_submission
+from encore.metrics.evidence.evidence_file import EvidenceFile
 from encore.runtime.parameters import limited, recipe_digest
 from encore.runtime.stage import Stage, run_stage, stage_parser
 from encore.search.stretching import Stretching
@@ -48,6 +49,7 @@ def main():
         ):
             write(os.path.join(work, name))
             stage.publish(os.path.join(work, name), output.format(model))
+        stage.evidence(EvidenceFile(result.evidence()))
         stage.metrics(dict(result.metrics, dimension=int(submission.query.shape[1])))
 
 

@@ -5,13 +5,17 @@ from __future__ import annotations
 
 import json
 
+from encore.metrics.evidence.differences import Difference, Differences
+from encore.metrics.evidence.evidence_file import EvidenceFile
 from encore.runtime.parameters import read_section
 from encore.runtime.refusal import Refusal
 from encore.runtime.stage import Stage, needed, run_stage, stage_parser
 from encore.systems.reid import SYSTEM
 
 METRICS = "metrics/reid/evaluate/{}.json"
+EVIDENCE = "evaluate/{}.npz"
 MAP, TORCHREID = "mAP", "torchreid_mAP"
+MULTI_QUERY, RERANKED = "multi_query_mAP", "reranked_torchreid_mAP"
 
 
 def main():
@@ -19,24 +23,38 @@ def main():
     with Stage(SYSTEM, "compare") as stage:
         runs = read_evaluated(arguments.params)
         stage.recorded["parameters"] = {"evaluated": runs}
-        stage.metrics(gains({run: read_metrics(run) for run in runs}))
+        metrics = {run: read_metrics(run) for run in runs}
+        rows = (
+            row._replace(of=EVIDENCE.format(row.of), less=EVIDENCE.format(row.less))
+            for row in compared(metrics)
+        )
+        stage.metrics(gains(metrics))
+        stage.evidence(EvidenceFile(Differences(tuple(rows))))
 
 
 def gains(metrics):
-    """Differences of the mean average precisions in {run: its metrics}, the first run being the one to
-    beat: {run}_mAP_gain; and of each run {run}_torchreid_mAP_gap (the other protocol on the same ranking),
-    {run}_multi_query_mAP_gain and {run}_reranked_mAP_gain (by the protocol of its paper), where measured."""
+    """{key: difference} of what is `compared` in {run: its metrics}."""
+    return {
+        row.key: metrics[row.of][row.of_key] - metrics[row.less][row.less_key] for row in compared(metrics)
+    }
+
+
+def compared(metrics):
+    """The Differences of mean average precisions in {run: its metrics}, by the names of the runs, the first
+    run being the one to beat: {run}_mAP_gain; and of each run {run}_torchreid_mAP_gap (the other protocol on
+    the same ranking), {run}_multi_query_mAP_gain and {run}_reranked_mAP_gain (by the protocol of its paper),
+    where measured."""
     first = next(iter(metrics))
-    found = {}
+    rows = []
     for run, values in metrics.items():
         if run != first:
-            found[run + "_mAP_gain"] = values[MAP] - metrics[first][MAP]
-        found[run + "_torchreid_mAP_gap"] = values[TORCHREID] - values[MAP]
-        if "multi_query_mAP" in values:
-            found[run + "_multi_query_mAP_gain"] = values["multi_query_mAP"] - values[MAP]
-        if "reranked_torchreid_mAP" in values:
-            found[run + "_reranked_mAP_gain"] = values["reranked_torchreid_mAP"] - values[TORCHREID]
-    return found
+            rows.append(Difference(run + "_mAP_gain", run, MAP, first, MAP))
+        rows.append(Difference(run + "_torchreid_mAP_gap", run, TORCHREID, run, MAP))
+        if MULTI_QUERY in values:
+            rows.append(Difference(run + "_multi_query_mAP_gain", run, MULTI_QUERY, run, MAP))
+        if RERANKED in values:
+            rows.append(Difference(run + "_reranked_mAP_gain", run, RERANKED, run, TORCHREID))
+    return rows
 
 
 def read_evaluated(path):

@@ -12,6 +12,8 @@ import posixpath
 from dataclasses import asdict, dataclass
 from typing import Optional
 
+from encore.metrics.evidence.evidence_file import EvidenceFile
+from encore.metrics.evidence.person_rankings import OrderKeeper, PersonRankings
 from encore.metrics.person_ranking import PROTOCOLS, RankingAccumulator
 from encore.runtime.atomic import file_digest, replacing
 from encore.runtime.parameters import limited, read_parameters, recipe_digest
@@ -73,9 +75,11 @@ def main():
             )
         features = described(network, params, pictures, parameters)
         options = MarketOptions(parameters.spectral_transform, parameters.reranking, parameters.multi_query)
-        metrics = evaluate(features, pictures, options)
+        keeper = OrderKeeper()
+        metrics = evaluate(features, pictures, options, keeper=keeper)
         print(log_line(metrics))
         stage.metrics(metrics)
+        stage.evidence(EvidenceFile(PersonRankings.of(pictures.query, pictures.gallery, keeper)))
         write_cmc(features, pictures, CMC.format(arguments.run))
         work = os.path.join(stage.work_folder(recipe_digest(parameters)), "first_matches.csv")
         write_first_matches(features, pictures, work)

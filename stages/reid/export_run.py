@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import os
 
+from encore.metrics.evidence.evidence_file import EvidenceFile
+from encore.metrics.evidence.feature_pairs import FeaturePairs
 from encore.runtime.atomic import file_digest
 from encore.runtime.parameters import read_parameters, recipe_digest
 from encore.runtime.stage import Stage, needed, run_stage, stage_parser
@@ -35,8 +37,10 @@ def main():
         images = real_inputs(pictures, evaluation_size(params.as_mapping()))
         folder = os.path.join(stage.work_folder(recipe_digest(stage.recorded["weights_sha256"])), "onnx")
         os.makedirs(folder, exist_ok=True)
-        difference = export_onnx(network, os.path.join(folder, NETWORK), images)
+        showings = []
+        difference = export_onnx(network, os.path.join(folder, NETWORK), images, showings=showings)
         stage.metrics({"largest_difference": float(difference), "pictures": len(images)})
+        stage.evidence(EvidenceFile(FeaturePairs(tuple(showings))))
         stage.publish(folder, OUTPUT.format(arguments.run))
 
 

@@ -8,6 +8,8 @@ import os
 import subprocess
 import sys
 
+from encore.metrics.evidence.counts import Counts
+from encore.metrics.evidence.evidence_file import EvidenceFile
 from encore.runtime.parameters import read_section, recipe_digest
 from encore.runtime.refusal import Refusal
 from encore.runtime.stage import Stage, run_stage, stage_parser
@@ -183,6 +185,7 @@ def train_of_pipeline(path, name):
             result = train_reid(run, folder, log=log)
         write_curves(folder.file(HISTORY), CURVES.format(name))
         stage.metrics(result.metrics)
+        stage.evidence(EvidenceFile(Counts.of_labels(run.pictures.labels)))
         stage.publish(folder.path, OUTPUT.format(name))
 
 

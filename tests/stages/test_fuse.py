@@ -13,6 +13,7 @@ from encore.systems.isc_track1.evaluation import evaluate_submission
 from stages.isc_track1 import fuse
 from tests.encore.systems.isc_track1.test_fusion_golden import EXPECTED, extracted, rows
 from tests.golden_files import golden
+from tests.measured_again import measured_again
 
 PAIR_LIST = "V5_baseline_CC_pair/V5-baseline-CC-234-50k-VD-pair.csv"
 LIST = "predictions_dev_queries_50k_normalized_exp_VD.csv"
@@ -120,6 +121,9 @@ def test_submissions_metrics_ladder_and_curve(size):
     )
     assert all(metrics[step] == float(value) for step, value in steps[1:])
     assert metrics["single_model"] == metrics["single_model_50"] != metrics["single_model_ibn"]
+    again = measured_again("isc_track1/fuse")
+    assert again >= {"micro_ap_isc2021", "micro_ap_platform", "recall_at_1", "with_pairs", "models"}
+    assert again >= {"single_model", "single_model_ibn", "ladder_" + TAGS[1], "multi_part_gain"}
     with open("plots/isc_track1/precision_recall.csv") as file:
         assert file.readline() == "recall,precision\n" and len(file.readlines()) > 2
     assert not [name for name in os.listdir(".work/isc_track1.fuse") if name != "lock"]

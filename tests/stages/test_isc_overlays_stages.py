@@ -17,6 +17,7 @@ from encore.data.shards import ShardSet
 from encore.detection.detections import Detections
 from encore.runtime.stage import run_stage
 from encore.systems.isc.generation import jpeg
+from tests.measured_again import measured_again
 
 PARAMETERS = {
     "isc_overlays": {
@@ -105,9 +106,11 @@ def done(tmp_path_factory):
 def test_outputs_and_metrics(done):
     made = metrics(done, "isc_overlays.generate")
     assert made["images"] == 16 and made["boxes"] == made["training_boxes"] + made["validation_boxes"] > 0
+    assert measured_again("isc_overlays/generate", done) == {"images"}
     assert (done / "data/isc_overlays/boxes.csv").is_file()
     trained = metrics(done, "isc_overlays.train")
     assert trained["validation_images"] == 4 and 0 <= trained["average_precision"] <= 1
+    assert measured_again("isc_overlays/train", done) >= {"average_precision", "validation_images"}
     assert sorted(os.listdir(str(done / "models/isc_overlays")))[0] == "detector.pth"
     assert not (done / "models/isc_overlays/checkpoint.pth").exists()
     found = metrics(done, "isc_overlays.detect")

@@ -14,6 +14,7 @@ from encore.runtime.refusal import Refusal
 from encore.systems.isc_track1.groups import weights_path
 from stages.isc_track1 import extract
 from tests.encore.systems.isc.pictures import WIDE, png, wide_network
+from tests.measured_again import measured_again
 
 SHAPE = dict(
     layers=list(WIDE.layers), width=WIDE.width, hidden=WIDE.hidden, embedding=WIDE.embedding, matrix=None
@@ -103,10 +104,12 @@ def test_a_group_is_extracted(size, monkeypatch):
         "models": 1,
         "dimension": 4,
     }
+    assert measured_again("isc_track1/extract/baseline_CC-50") == {"parts", "original_queries"}
     run(monkeypatch, "blur_BW-50")
     assert os.listdir("descriptors/isc_track1/blur_BW-50") == ["blur_BW"]
     metrics = json.loads((size / "metrics/isc_track1/extract/blur_BW-50.json").read_text())
     assert (metrics["parts"], metrics["original_queries"], metrics["train"]) == (0, 0, 10)
+    assert measured_again("isc_track1/extract/blur_BW-50") == {"parts", "original_queries"}
 
 
 def test_what_cannot_end_well_is_refused_at_the_start(size, monkeypatch):

@@ -16,11 +16,17 @@ def average_precisions(truth, found, classes, overlap=0.5):
     """
     result = {}
     for kind in classes:
-        boxes = [rows[rows[:, 4] == kind, :4] for rows in truth]
-        total = sum(len(rows) for rows in boxes)
+        total = sum(np.count_nonzero(rows[:, 4] == kind) for rows in truth)
         if total:
-            result[kind] = _area(_right(boxes, [rows[rows[:, 5] == kind] for rows in found], overlap), total)
+            result[kind] = _area(judged(truth, found, kind, overlap)[1], total)
     return result
+
+
+def judged(truth, found, kind, overlap=0.5):
+    """(picture int (n,), right bool (n,)) of the detections of the class `kind`, by falling confidence;
+    arguments as `average_precisions`."""
+    boxes = [rows[rows[:, 4] == kind, :4] for rows in truth]
+    return _right(boxes, [rows[rows[:, 5] == kind] for rows in found], overlap)
 
 
 def overlaps(boxes, others):
@@ -35,12 +41,13 @@ def overlaps(boxes, others):
 
 
 def _right(boxes, found, overlap):
-    """Bool (n,): whether each detection, by falling confidence, is right."""
+    """(picture, whether it is right) of each detection, by falling confidence."""
     pictures = np.concatenate([np.full(len(rows), i) for i, rows in enumerate(found)] or [[]]).astype(int)
     rows = np.concatenate([np.asarray(rows, dtype=np.float64).reshape(-1, 6) for rows in found])
     taken = [np.zeros(len(true), dtype=bool) for true in boxes]
     right = np.zeros(len(rows), dtype=bool)
-    for place, number in enumerate(np.argsort(-rows[:, 4], kind="mergesort")):
+    order = np.argsort(-rows[:, 4], kind="mergesort")
+    for place, number in enumerate(order):
         picture = pictures[number]
         if not len(boxes[picture]):
             continue
@@ -48,7 +55,7 @@ def _right(boxes, found, overlap):
         best = int(np.argmax(shares))
         if shares[best] >= overlap and not taken[picture][best]:
             taken[picture][best] = right[place] = True
-    return right
+    return pictures[order], right
 
 
 def _area(right, total):

@@ -94,6 +94,19 @@ class PersonRanking:
         return total / counted if counted else float("nan")
 
 
+RANKS = (1, 5, 10)
+PREFIXES = {"published": "", "torchreid": "torchreid_"}
+"""How the names of a protocol's metrics begin."""
+
+
+def named_metrics(prefix, ranking):
+    """{name: number} of a PersonRanking: rank1, rank5, rank10 and mAP, behind `prefix` and the protocol's."""
+    start = prefix + PREFIXES[ranking.protocol]
+    metrics = {"{}rank{}".format(start, rank): ranking.rank(rank) for rank in RANKS}
+    metrics[start + "mAP"] = ranking.mean_average_precision
+    return metrics
+
+
 class RankingAccumulator:
     """Ranks the queries chunk by chunk against one gallery; keeps two numbers a query.
 

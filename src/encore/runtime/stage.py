@@ -173,6 +173,11 @@ class Stage:
                 raise TypeError("metric {}: {!r} is not a number".format(key, value))
         write_json(self._record_path("metrics", item), values)
 
+    def evidence(self, evidence, item=None):
+        """Write `evidence/<system>/<stage>[/<item>].npz`, from which the metrics of that name are computed
+        again; evidence: has `write(path)`."""
+        evidence.write(os.path.splitext(self._record_path("evidence", item))[0] + ".npz")
+
     def need_disk(self, size, what, done=""):
         """Refuse to start when less than `size` bytes are free, not counting what the folder `done` holds."""
         files = (os.path.join(place, name) for place, _, names in os.walk(done) for name in names)

@@ -15,7 +15,7 @@ from dataclasses import replace
 import numpy as np
 
 from encore.data.picture_tree import open_tree
-from encore.metrics.person_ranking import JUNK
+from encore.metrics.person_ranking import JUNK, PREFIXES, RANKS
 from encore.runtime.atomic import replacing
 from encore.runtime.refusal import Refusal
 from encore.runtime.safe_load import safe_load
@@ -24,7 +24,7 @@ from encore.systems.reid import market_evaluation
 from encore.systems.reid.evaluation_input import evaluation_size
 from encore.systems.reid.evaluation_pictures import open_evaluation_pictures
 from encore.systems.reid.features import Extraction
-from encore.systems.reid.market_evaluation import PREFIXES, MarketFeatures, MarketOptions
+from encore.systems.reid.market_evaluation import MarketFeatures, MarketOptions
 
 COUNTS = ("queries", "left_out", "gallery", "junk", "distractors")
 """Metrics beside the ranks and the mAP."""
@@ -73,7 +73,7 @@ def names_of_metrics(config, naming, spectral):
     kinds = {"": True, "spectral_": spectral, "reranked_": config.get("reranking")}
     if config.get("multi_query"):
         kinds["multi_query_"] = pictures_of(config, naming).multi_query is not None
-    names = ["rank{}".format(rank) for rank in market_evaluation.RANKS] + ["mAP"]
+    names = ["rank{}".format(rank) for rank in RANKS] + ["mAP"]
     starts = [kind + protocol for kind in kinds if kinds[kind] for protocol in PREFIXES.values()]
     return [start + name for start in starts for name in names] + list(COUNTS)
 

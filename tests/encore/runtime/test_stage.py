@@ -13,6 +13,14 @@ from encore.runtime.refusal import Refusal
 from encore.runtime.stage import Stage, needed, run_stage, stage_parser, work_path
 
 
+class Written:
+    """What a stage may write as its evidence."""
+
+    def write(self, path):
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        open(path, "w").close()
+
+
 @pytest.fixture(autouse=True)
 def in_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
@@ -25,7 +33,10 @@ def test_records_and_publishes():
             file.write("x")
         stage.publish(work, "data/out")
         stage.metrics({"count": 1})
+        stage.evidence(Written())
+        stage.evidence(Written(), item="b")
     assert open("data/out/file").read() == "x"
+    assert sorted(os.listdir("evidence/demo/make")) == ["a.npz", "b.npz"]
     assert json.load(open("metrics/demo/make/a.json")) == {"count": 1}
     fingerprint = json.load(open("fingerprints/demo/make/a.json"))
     assert fingerprint["seed"] == 4 and fingerprint["stage"] == "make" and fingerprint["wall_seconds"] >= 0

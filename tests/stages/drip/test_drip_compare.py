@@ -10,6 +10,7 @@ import yaml
 from encore.runtime.refusal import Refusal
 from encore.systems.drip.record import CURVES, write_curves
 from stages.drip import compare
+from tests.measured_again import measured_again, write_numbers
 
 SECTION = {
     "stages": {
@@ -35,6 +36,7 @@ def size(tmp_path, monkeypatch):
     keys = [prefix + key for prefix in ("", "normalised_") for key in ("average_precision", "recall_p90")]
     for name, values in VALUES.items():
         found = dict(zip(keys, values), queries=10)
+        write_numbers(tmp_path / "evidence/drip/infer" / (name + ".npz"), dict(zip(keys, values)))
         write(tmp_path / "metrics/drip/infer" / (name + ".json"), json.dumps(found))
     return tmp_path
 
@@ -78,6 +80,8 @@ def test_what_the_centroids_spare_and_further_stages_bring(size):
         "normalised_recall_p90_gain": 0.1875 - 0.2,
         "normalisation_gain": 0.125,
     }
+    again = measured_again("drip/compare")
+    assert again == set(metrics(size)) - {"stages", "epochs", "trn_loss", "val_loss"}
     record = json.loads((size / "fingerprints/drip/compare.json").read_text())["parameters"]
     assert record["inferred"] == ["first", "third"] and record["stages"]["without"]["kernel"] == "random"
 

@@ -17,6 +17,7 @@ from encore.systems.drip.picture_folders import FOLDER
 from encore.systems.drip.resized_copies import GROUND_TRUTH
 from encore.systems.drip.training_neighbours import TrainingNormalisation
 from stages.drip import ensemble
+from tests.measured_again import measured_again
 
 MODELS = {"small": 12, "large": 8}
 QUERIES, REFERENCES, PICTURES = 30, 60, 90
@@ -94,6 +95,8 @@ def test_the_submissions_are_the_ensemble_and_the_ensemble_moved(size, capsys):
     assert plain.query_ids == moved.query_ids == ids("Q", QUERIES)
     found, truth = metrics(size), "data/drip/pictures/public_ground_truth.csv"
     values = [evaluate_descriptors(made, truth) for made in (plain, moved)]
+    keys = {"average_precision", "recall_p90"}
+    assert measured_again("drip/ensemble") == keys | {"normalised_" + key for key in keys}
     assert [value.json() for value in values] == capsys.readouterr().out.splitlines()
     singles = [evaluate_descriptors(model, truth) for model in models]
     best = max(singles, key=lambda value: value.average_precision)

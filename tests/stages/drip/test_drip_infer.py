@@ -20,6 +20,7 @@ from encore.systems.drip.published_checkpoints import write_checkpoint
 from encore.systems.drip.sample_pictures import SamplePictures
 from encore.systems.drip.training_neighbours import TrainingNormalisation
 from tests.encore.killed_run import die, finish, start
+from tests.measured_again import measured_again
 from tests.stages.drip.drip_size import recorded, run, write_parameters, write_size
 
 SHAPE = NetworkShape("resnet", embedding=8, width=2, layers=(1, 1, 1, 1))
@@ -82,6 +83,8 @@ def test_both_files_and_their_values(size, monkeypatch, capsys):
     value = evaluate_descriptors(references, str(size / TRUTH))
     assert metrics["average_precision"] == value.average_precision
     assert metrics["recall_p90"] == value.recall_p90
+    keys = {"average_precision", "recall_p90"}
+    assert measured_again("drip/infer/" + STAGE, size) == keys | {"normalised_" + key for key in keys}
     assert lines[0] == {"average_precision": value.average_precision, "recall_p90": value.recall_p90}
     moved = TrainingNormalisation(**NEIGHBOURS).normalised(references.query, training.reference)
     value = evaluate_descriptors(dataclasses.replace(references, query=moved), str(size / TRUTH))

@@ -18,6 +18,7 @@ from encore.systems.drip.sample_pictures import SamplePictures
 from encore.systems.drip.samples import read_id_list, training_samples
 from encore.systems.drip.screenshot_templates import read_templates
 from tests.encore.killed_run import die, finish, start
+from tests.measured_again import measured_again
 from tests.stages.drip.drip_size import DRIP, PICTURES, recorded, run, write_parameters, write_size
 
 OUTPUT = "data/drip/pictures"
@@ -33,6 +34,7 @@ def test_everything_that_training_needs_lies_in_one_folder(tmp_path, monkeypatch
     counts.update(query_images=56, reference_images=32)
     found = recorded(tmp_path, "metrics", "pictures")
     assert found.pop("bytes") > 200 * 500
+    assert measured_again("drip/pictures", tmp_path) == set(counts)
     assert found == dict(counts, templates=6, missing_templates=0, labelled_queries=56, true_pairs=32)
     folder = tmp_path / OUTPUT
     for name, count in counts.items():

@@ -17,6 +17,7 @@ from encore.runtime.stage import run_stage
 from encore.systems.fkd.classifier_batches import random_per_class
 from encore.systems.fkd.networks import NetworkShape, build, load_weights
 from tests.encore.systems.fkd.digit_folders import write_class_folders
+from tests.measured_again import measured_again
 
 SMALL = {"name": "resnet18", "classes": 3, "small_stem": True, "width": 4, "layers": [1, 1, 1, 1]}
 RECIPE = {
@@ -97,10 +98,12 @@ def test_the_teacher_is_trained_and_then_answers_online(folder, monkeypatch, cap
     found = metrics(folder, "squeeze")
     assert (found["epochs"], found["steps"], found["images"], found["validation_images"]) == (2, 6, 15, 6)
     assert 0 <= found["top1"] <= found["best_top1"] <= 100
+    assert measured_again("fkd/squeeze") == {"top1", "top5"}
     with open("plots/fkd/squeeze.csv") as file:
         assert [row["step"] for row in csv.DictReader(file)] == ["0", "1"]
     assert run(monkeypatch, folder, "train_kd", "small") == 0
     assert metrics(folder, "train_kd/small")["images"] == 12
+    assert measured_again("fkd/train_kd/small") == {"top1", "top5"}
     assert list(safe_load("models/fkd/train_kd/small.pth")) == ["state_dict", "acc", "epoch"]
     assert run(monkeypatch, folder, "baseline", "answers") == 0
     assert metrics(folder, "baseline/answers")["images"] == 15

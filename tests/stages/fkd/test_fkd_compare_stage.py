@@ -7,6 +7,7 @@ import pytest
 
 from encore.runtime.refusal import Refusal
 from stages.fkd import compare
+from tests.measured_again import measured_again, write_numbers
 
 PARAMETERS = """
 fkd:
@@ -24,6 +25,7 @@ def size(tmp_path, monkeypatch):
         path = tmp_path / "metrics" / "fkd" / (place + ".json")
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps({"top1": top1, "top5": top5}))
+        write_numbers(tmp_path / "evidence" / "fkd" / (place + ".npz"), {"top1": top1, "top5": top5})
     return tmp_path
 
 
@@ -31,6 +33,7 @@ def test_the_gain_is_that_of_the_student_that_the_baseline_trained(size):
     compare.main()
     found = json.loads((size / "metrics/fkd/compare.json").read_text())
     assert found == {"top1_gain": 1.5, "top5_gain": -0.5}
+    assert measured_again("fkd/compare") == set(found)
 
 
 def test_a_student_that_was_not_trained_is_named(size):

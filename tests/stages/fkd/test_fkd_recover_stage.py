@@ -13,6 +13,7 @@ from encore.runtime.atomic import file_digest
 from encore.runtime.refusal import Refusal
 from encore.systems.fkd.networks import NetworkShape, build
 from stages.fkd import recover
+from tests.measured_again import measured_again
 
 NETWORK = dict(name="resnet18", classes=4, small_stem=True, width=4, layers=[1, 1, 1, 1])
 RECIPE = dict(classes=4, images_per_class=2, batch=4, size=16, iterations=3, jitter=2, snapshots=[0, 3])
@@ -56,6 +57,7 @@ def test_the_pipeline_run(tmp_path, run):
     metrics = json.loads((tmp_path / "metrics" / "fkd" / "recover.json").read_text())
     assert sorted(metrics) == ["batch_norm", "classes", "cross_entropy", "loss", "pictures"]
     assert metrics["pictures"] == 8 and metrics["classes"] == 4
+    assert measured_again("fkd/recover", tmp_path) == {"pictures"}
     curves = (tmp_path / "plots" / "fkd" / "recover.csv").read_text().splitlines()
     assert [line.split(",")[0] for line in curves] == ["iteration", "0", "2"]
     assert len(os.listdir(str(tmp_path / "plots" / "fkd" / "snapshots"))) == 4

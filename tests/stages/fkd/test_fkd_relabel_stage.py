@@ -15,6 +15,7 @@ from encore.runtime.refusal import Refusal
 from encore.systems.fkd.labels import open_labels
 from encore.systems.fkd.networks import NetworkShape, build
 from stages.fkd import relabel
+from tests.measured_again import measured_again
 
 PARAMETERS = """
 fkd:
@@ -73,6 +74,7 @@ def test_pipeline_and_ranges_by_hand(size, here, capsys):
     with open(str(size / "metrics/fkd/relabel.json")) as file:
         metrics = json.load(file)
     assert metrics["pictures"] == 40 and metrics["epochs"] == 2 and metrics["batches"] == 6
+    assert measured_again("fkd/relabel", size) == {"batches"}
     assert 30 < metrics["bytes_per_picture"] < 200
     with open(str(size / "fingerprints/fkd/relabel.json")) as file:
         record = json.load(file)

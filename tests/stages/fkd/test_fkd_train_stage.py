@@ -13,6 +13,7 @@ from golden_files import FOLDER
 
 from encore.systems.fkd.label_conversion import to_store
 from encore.systems.fkd.labels import open_labels
+from tests.measured_again import measured_again
 
 PARAMETERS = """
 fkd:
@@ -105,7 +106,9 @@ def test_the_stage_writes_student_metrics_and_curves_and_wandb_stays_out(size):
         "history.jsonl",
         "log.txt",
         "model_best.pth.tar",
+        "validation.npz",
     ]
+    assert measured_again("fkd/train/small", size) == {"top1", "top5"}
     metrics = json.loads((size / "metrics" / "fkd" / "train" / "small.json").read_text())
     assert set(metrics) == {
         "top1",

@@ -16,6 +16,7 @@ from encore.systems.isc_track1.backbones import weights_name
 from encore.systems.isc_track1.face_detectors import CascadeDetector
 from encore.training import checkpoint
 from stages.isc_track1 import faces, generate, pairs, train
+from tests.measured_again import measured_again
 
 
 def metrics(*parts):
@@ -32,6 +33,7 @@ def test_from_pictures_to_stripped_weights(stage, monkeypatch):
         stage(generate, tag)
         written = metrics("generate", tag)
         assert (written["classes"], written["images"]) == (classes, 4 * classes)
+        assert measured_again("isc_track1/generate/" + tag) == {"images", "classes"}
         assert (written["face_classes"], written["dropped"]) == (face_classes, 0)
         assert ShardSet("data/isc_track1/training/" + tag).manifest.classes == classes
     stage(pairs)

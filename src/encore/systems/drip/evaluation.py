@@ -4,10 +4,12 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Optional
 
 from encore.metrics.definitions import PLATFORM
-from encore.metrics.pairs import Predictions
+from encore.metrics.evidence.ranked_pairs import Measured, RankedPairs
+from encore.metrics.pairs import GroundTruth, Predictions
 from encore.metrics.predictions import read_evaluation, read_ground_truth_of
 from encore.search.capped import best_pairs
 from encore.search.tiling import rows_of
@@ -20,6 +22,9 @@ class DescriptorValue:
 
     average_precision: float
     recall_p90: float
+    predictions: Optional[Predictions] = field(default=None, compare=False, repr=False)
+    """What was ranked, by rows of the descriptors."""
+    truth: Optional[GroundTruth] = field(default=None, compare=False, repr=False)
 
     def json(self):
         """One line of JSON with both names, as published."""
@@ -52,4 +57,20 @@ def evaluate_table(predictions_path, ground_truth_path):
 
 def _value(predictions, truth):
     evaluation = PLATFORM.evaluate(predictions, truth)
-    return DescriptorValue(evaluation.micro_ap, evaluation.recall_at_p90)
+    return DescriptorValue(evaluation.micro_ap, evaluation.recall_at_p90, predictions, truth)
+
+
+def ranked_pairs(values, descriptors):
+    """The evidence of {prefix of its metrics' names: DescriptorValue} of the rows of a Submission."""
+    names = {"average_precision": "micro_ap", "recall_p90": "recall_at_p90"}
+    return RankedPairs.of(
+        next(iter(values.values())).truth,
+        {prefix + "ranked": value.predictions for prefix, value in values.items()},
+        [
+            Measured(prefix + name, prefix + "ranked", PLATFORM.name, what)
+            for prefix in values
+            for name, what in names.items()
+        ],
+        lambda rows: [descriptors.query_ids[row] for row in rows.tolist()],
+        lambda rows: [descriptors.reference_ids[row] for row in rows.tolist()],
+    )

@@ -139,15 +139,16 @@ def pictures_identity(pictures):
 
 def measure(submission, training, truth, normalisation, products):
     """Metrics: the value of a Submission and, where there are `training` descriptors (a set of `tiling`) and
-    a TrainingNormalisation, of its queries normalised. Prints the published line of JSON of each."""
+    a TrainingNormalisation, of its queries normalised -> (metrics, {prefix of the names: DescriptorValue}).
+    Prints the published line of JSON of each."""
     variants = {"": submission}
     if training is not None and normalisation is not None:
         queries = normalisation.normalised(submission.query, training, products)
         variants["normalised_"] = replace(submission, query=queries)
-    metrics = {}
+    metrics, values = {}, {}
     for prefix, variant in variants.items():
-        value = evaluate_descriptors(variant, truth, products)
+        values[prefix] = value = evaluate_descriptors(variant, truth, products)
         print(value.json(), flush=True)
         metrics[prefix + "average_precision"] = value.average_precision
         metrics[prefix + "recall_p90"] = value.recall_p90
-    return metrics
+    return metrics, values

@@ -21,7 +21,7 @@ from encore.systems.fkd.optimizers import set_rate
 from encore.systems.fkd.sections import SYSTEM
 from encore.systems.fkd.tracking import Tracker
 from encore.systems.fkd.training import Training, run_through, start_of, trained
-from encore.systems.fkd.validation import evaluate, may_share_classes
+from encore.systems.fkd.validation import ANSWERS, Answers, evaluate, may_share_classes
 from encore.training import checkpoint_files, loop
 from encore.training.replicas import running_statistics_kept
 
@@ -127,7 +127,10 @@ def train_classifier(
     tracker = Tracker(folder, first=start.epoch)
 
     def validate(judged):
-        return validated(recipe, judged, validation, device)
+        answers = Answers()
+        scores = validated(recipe, judged, validation, device, answers)
+        answers.evidence().write(os.path.join(folder, ANSWERS))
+        return scores
 
     done = run_through(
         training, batches, start, folder, tracker, validation and validate, "%s classifier" % SYSTEM, on_step
@@ -137,8 +140,11 @@ def train_classifier(
     return trained(training, validation, 0, done, source, path)
 
 
-def validated(recipe, network, images, device):
-    """{top1, top5 (percent), loss} of `network` on `images` (ClassFolders), with the recipe's values."""
+def validated(recipe, network, images, device, answers=None):
+    """{top1, top5 (percent), loss} of `network` on `images` (ClassFolders), with the recipe's values.
+
+    answers: as `validation.evaluate` takes them.
+    """
     workers = recipe.workers if recipe.validation_workers is None else recipe.validation_workers
     return evaluate(
         network,
@@ -151,6 +157,7 @@ def validated(recipe, network, images, device):
         recipe.mean,
         recipe.deviation,
         recipe.validation_limit,
+        answers,
     )
 
 

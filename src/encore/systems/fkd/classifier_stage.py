@@ -6,6 +6,7 @@ import os
 from typing import NamedTuple, Optional
 
 from encore.data.class_folders import ClassFolders
+from encore.metrics.evidence.evidence_file import WrittenEvidence
 from encore.runtime.atomic import file_digest
 from encore.runtime.parameters import recipe_digest
 from encore.runtime.refusal import Refusal
@@ -14,6 +15,7 @@ from encore.systems.fkd.classification import train_classifier, write_result
 from encore.systems.fkd.classifier_recipe import ClassifierRecipe
 from encore.systems.fkd.networks import NetworkShape, build, load_weights
 from encore.systems.fkd.tracking import HISTORY
+from encore.systems.fkd.validation import ANSWERS
 from encore.training.curves import write_curves
 
 
@@ -59,6 +61,7 @@ def train_and_publish(stage, run):
             "validation_images": len(run.validation),
         }
     )
+    stage.evidence(WrittenEvidence(os.path.join(folder, ANSWERS)))
     stage.publish(made, run.output)
 
 

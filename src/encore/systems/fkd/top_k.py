@@ -22,5 +22,10 @@ def keep_top_k(probabilities, k):
 
 def hits(logits, targets, k):
     """How many of the rows of logits (n, C) have their target, int64 (n,), among the k largest."""
-    _, places = torch.topk(logits, min(k, logits.shape[1]), dim=1)
-    return int((places == targets.view(-1, 1)).sum())
+    return int((largest(logits, k) == targets.view(-1, 1)).sum())
+
+
+def largest(logits, k):
+    """int64 (n, k): the classes of the k largest of each row of logits (n, C), largest first; all C where
+    there are fewer."""
+    return torch.topk(logits, min(k, logits.shape[1]), dim=1)[1]

@@ -21,7 +21,7 @@ from encore.systems.fkd.sections import SYSTEM
 from encore.systems.fkd.top_k import hits, keep_top_k
 from encore.systems.fkd.tracking import Tracker
 from encore.systems.fkd.train_recipe import StudentRecipe
-from encore.systems.fkd.validation import check_classes, evaluate
+from encore.systems.fkd.validation import ANSWERS, Answers, check_classes, evaluate
 from encore.training import checkpoint_files, loop
 from encore.training.checkpoint_files import Position
 
@@ -204,7 +204,10 @@ def train_student(
     tracker = Tracker(folder, recipe.wandb, recipe.wandb_project, key, start.epoch, name)
 
     def validate(network):
-        return _validated(recipe, network, validation, device)
+        answers = Answers()
+        scores = _validated(recipe, network, validation, device, answers)
+        answers.evidence().write(os.path.join(folder, ANSWERS))
+        return scores
 
     done = run_through(
         training, batches, start, folder, tracker, validation and validate, "%s student" % SYSTEM, on_step
@@ -300,7 +303,7 @@ def start_of(training, folder, epoch=0):
     return path, training.resume(content, path)
 
 
-def _validated(recipe, network, images, device):
+def _validated(recipe, network, images, device, answers):
     workers = recipe.workers if recipe.validation_workers is None else recipe.validation_workers
     return evaluate(
         network,
@@ -313,6 +316,7 @@ def _validated(recipe, network, images, device):
         recipe.mean,
         recipe.deviation,
         recipe.validation_limit,
+        answers,
     )
 
 

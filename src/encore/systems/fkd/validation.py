@@ -11,8 +11,28 @@ from torch.utils.data import DataLoader, Dataset
 from encore.data.augment.resample import resize
 from encore.data.images import RejectedImage, decode_image
 from encore.data.training_transform import IMAGENET_MEAN, IMAGENET_STD, normalised
+from encore.metrics.evidence.classified_pictures import ClassifiedPictures
+from encore.metrics.evidence.evidence_file import EvidenceFile
 from encore.runtime.refusal import Refusal
-from encore.systems.fkd.top_k import hits
+from encore.systems.fkd.top_k import largest
+
+ANSWERS = "validation.npz"
+"""File in the folder of a run: the evidence of its last validation."""
+
+
+class Answers:
+    """The classes that a network finds, taken batch by batch."""
+
+    def __init__(self):
+        self._batches = []
+
+    def add(self, targets, first, five):
+        """targets int64 (n,); first (n, 1), five (n, k): classes of the largest logits."""
+        self._batches.append([places.cpu().numpy() for places in (targets, first[:, 0], five)])
+
+    def evidence(self):
+        """The ClassifiedPictures of all batches, as a file."""
+        return EvidenceFile(ClassifiedPictures(*map(np.concatenate, zip(*self._batches))))
 
 
 def resized(image, shorter):
@@ -78,13 +98,15 @@ def evaluate(
     mean=IMAGENET_MEAN,
     deviation=IMAGENET_STD,
     limit=None,
+    answers=None,
 ):
     """{top1, top5 (percent), loss (mean cross entropy)} of `network` on `images` (ClassFolders), as floats.
 
     Pictures are resized to `resize` (shorter side; None: not) and cropped to `size` in the middle, then
     normalised by channel; published: 256 and 224, a quarter of the training batch. limit: at most so many
-    pictures, spread evenly over the sorted list. The network evaluates with its running statistics, and is
-    left in the mode in which it came; no random numbers are drawn. Raises Refusal for an unreadable picture
+    pictures, spread evenly over the sorted list. answers: Answers, which gets what is found. The network
+    evaluates with its running statistics, and is left in the mode in which it came; no random numbers are
+    drawn. Raises Refusal for an unreadable picture
     and for classes that the network does not have.
     """
     rows = spread(len(images), limit)
@@ -105,7 +127,7 @@ def evaluate(
                 if isinstance(made, str):
                     raise Refusal(made)
                 prepared = normalised(made[0].to(device), mean, deviation)
-                totals += _scores(network(prepared), made[1].to(device))
+                totals += _scores(network(prepared), made[1].to(device), answers)
     finally:
         network.train(training)
     top1, top5, loss = (float(total) / len(rows) for total in totals)
@@ -134,14 +156,18 @@ def may_share_classes(images, others):
     return len(names) == len(other_names) and (names == other_names or not names & other_names)
 
 
-def _scores(logits, targets):
+def _scores(logits, targets, answers):
     if int(targets.max()) >= logits.shape[1]:
         raise Refusal(
             "the validation folder has %d classes or more, the network %d: give a folder of the same classes"
             % (int(targets.max()) + 1, logits.shape[1])
         )
     loss = F.cross_entropy(logits.float(), targets)
-    return np.array([hits(logits, targets, 1), hits(logits, targets, 5), loss.item() * len(targets)])
+    found = [largest(logits, k) for k in (1, 5)]
+    if answers is not None:
+        answers.add(targets, *found)
+    hits = [int((places == targets.view(-1, 1)).sum()) for places in found]
+    return np.array(hits + [loss.item() * len(targets)])
 
 
 def spread(count, limit=None):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import collections
 import os
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -22,6 +22,7 @@ from encore.detection.retina_net import (
     portable_state,
 )
 from encore.metrics.detection_ap import average_precisions
+from encore.metrics.evidence.boxes import Boxes
 from encore.runtime.numerics import exact
 from encore.runtime.progress import progress
 from encore.runtime.refusal import Refusal
@@ -141,6 +142,8 @@ class Precision:
     of_class: dict
     """Class name -> average precision, for each class that occurs."""
     pictures: int
+    evidence: Boxes = field(compare=False, repr=False)
+    """The boxes, true and found."""
 
 
 @exact()
@@ -157,7 +160,9 @@ def average_precision(network, labelled, size, batch=16):
     if not by_number:
         raise Refusal("the validation part has no box: no average precision can be measured; add pictures")
     of_class = {CLASSES[number]: value for number, value in by_number.items()}
-    return Precision(float(np.mean(list(of_class.values()))), of_class, len(truth))
+    return Precision(
+        float(np.mean(list(of_class.values()))), of_class, len(truth), Boxes(truth, found, CLASSES)
+    )
 
 
 def _plain(value):

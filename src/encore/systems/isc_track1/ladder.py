@@ -22,7 +22,7 @@ def single_model(rows, penalty, micro_ap, max_results=MAX_RESULTS):
 
 
 def single_models(fusion, micro_ap, max_results=MAX_RESULTS):
-    """{step: value} of the single models of the first data set at the multi-part scale.
+    """{step: micro_ap of its Predictions} of the single models of the first data set at the multi-part scale.
 
     `single_model`: backbone 50, where the ladder starts; `single_model_original_queries`: the same without
     the augmented queries; `single_model_<backbone>`: for comparison.

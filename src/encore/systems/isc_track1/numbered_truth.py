@@ -55,11 +55,15 @@ class NumberedTruth:
         if len(unlabelled):
             refuse_unlabelled(place(unlabelled[0]), QUERIES.texts(codes[unlabelled[:1]])[0], self.path)
 
+    def counted(self, predictions):
+        """Those of the Predictions by picture number that are measured: all, or those of labelled queries."""
+        if self.drop_unlabelled:
+            return predictions.select(contained(predictions.query, self.pairs.labelled))
+        return predictions
+
     def micro_ap(self, predictions):
         """Micro average precision (isc2021) of Predictions by picture number."""
-        if self.drop_unlabelled:
-            predictions = predictions.select(contained(predictions.query, self.pairs.labelled))
-        return micro_average_precision(predictions, self.pairs)
+        return micro_average_precision(self.counted(predictions), self.pairs)
 
 
 def read_numbered_truth(path, queries, drop_unlabelled=False):

@@ -13,7 +13,8 @@ import numpy as np
 
 from encore.data.descriptors import Submission
 from encore.metrics.definitions import ISC2021, PLATFORM
-from encore.metrics.pairs import Predictions
+from encore.metrics.evidence.ranked_pairs import Measured, RankedPairs
+from encore.metrics.pairs import GroundTruth, Predictions
 from encore.metrics.predictions import read_ground_truth_of, write_predictions
 from encore.metrics.recall_at_rank import ranks_of_true_pairs
 from encore.metrics.reported import reported, write_curve
@@ -25,6 +26,15 @@ from encore.search.stretching import PUBLISHED as PUBLISHED_STRETCHING
 from encore.search.stretching import Stretching
 
 SEARCHES = ("capped", "knn")
+MEASURES = (
+    Measured("micro_ap_isc2021", "all", "isc2021", "micro_ap"),
+    Measured("micro_ap_platform", "labelled", "platform", "micro_ap"),
+    Measured("recall_at_p90_isc2021", "all", "isc2021", "recall_at_p90"),
+    Measured("recall_at_p90_platform", "labelled", "platform", "recall_at_p90"),
+    Measured("recall_at_1", "all", "isc2021", "recall_at_1"),
+    Measured("recall_at_10", "all", "isc2021", "recall_at_10"),
+)
+"""What the evidence gives again, of the results among all queries and of those among the labelled ones."""
 
 
 @dataclass(frozen=True)
@@ -80,8 +90,9 @@ def make_submission(queries, references, training=None, recipe=PUBLISHED):
 
 @dataclass(frozen=True, eq=False)
 class TestResult:
-    """What a test gives: `metrics` (flat dict of numbers), `pairs` (Pairs, by rows of `submission`), and
-    `curve` ((recall, precision) float64, the corners of the precision-recall curve, isc2021 definition)."""
+    """What a test gives: `metrics` (flat dict of numbers), `pairs` (Pairs, by rows of `submission`), `curve`
+    ((recall, precision) float64, the corners of the precision-recall curve, isc2021 definition), and what was
+    evaluated: `truth` and `lists` ({all, labelled: Predictions}), by rows too."""
 
     __test__ = False
 
@@ -89,6 +100,18 @@ class TestResult:
     pairs: Pairs
     curve: tuple
     submission: Submission
+    truth: GroundTruth
+    lists: dict
+
+    def evidence(self):
+        """The RankedPairs from which the metrics are computed again."""
+        return RankedPairs.of(
+            self.truth,
+            self.lists,
+            MEASURES,
+            lambda rows: [self.submission.query_ids[row] for row in rows.tolist()],
+            lambda rows: [self.submission.reference_ids[row] for row in rows.tolist()],
+        )
 
     def write_predictions(self, path):
         """Write the predictions that were evaluated as CSV: header query_id,reference_id,score; exact
@@ -123,7 +146,8 @@ def evaluate(submission, ground_truth_path, recipe=PUBLISHED):
     predictions = Predictions(pairs.query, pairs.reference, pairs.score)
     official = ISC2021.evaluate(predictions, truth)
     labelled = _labelled_pairs(submission, truth, recipe, pairs)
-    platform = PLATFORM.evaluate(Predictions(labelled.query, labelled.reference, labelled.score), truth)
+    of_labelled = Predictions(labelled.query, labelled.reference, labelled.score)
+    platform = PLATFORM.evaluate(of_labelled, truth)
     ranks = ranks_of_true_pairs(predictions, truth)
     metrics = dict(
         reported(official, platform, ranks),
@@ -133,7 +157,8 @@ def evaluate(submission, ground_truth_path, recipe=PUBLISHED):
         true_pairs=len(truth),
         predictions=len(pairs),
     )
-    return TestResult(metrics, pairs, official.ranking.curve(), submission)
+    lists = {"all": predictions, "labelled": of_labelled}
+    return TestResult(metrics, pairs, official.ranking.curve(), submission, truth, lists)
 
 
 def _labelled_pairs(submission, truth, recipe, pairs):

@@ -9,15 +9,12 @@ from typing import NamedTuple, Optional
 
 import numpy as np
 
-from encore.metrics.person_ranking import JUNK, PROTOCOLS, RankingAccumulator
+from encore.metrics.person_ranking import JUNK, PROTOCOLS, RankingAccumulator, named_metrics
 from encore.runtime.refusal import Refusal
 from encore.search.k_reciprocal import KReciprocal
 from encore.systems.reid.features import extract_raw, l2_normalised
 from encore.systems.reid.spectral_transform import rescored
 
-RANKS = (1, 5, 10)
-PREFIXES = {"published": "", "torchreid": "torchreid_"}
-"""How the names of a protocol's metrics begin."""
 CHUNK_BYTES = 1 << 27
 """Of float64 scores at once."""
 GALLERY_TILE = 4096
@@ -88,30 +85,32 @@ def describe(net, pictures, how, query_flip=False):
     )
 
 
-def evaluate(source, pictures, options=MarketOptions(), how=None):
+def evaluate(source, pictures, options=MarketOptions(), how=None, keeper=None):
     """Metrics by name, all float or int, of a network (`how`: its Extraction) or of MarketFeatures.
 
     rank1, rank5, rank10 and mAP by the published protocol; the same after `torchreid_` by that one; both
     again after `spectral_`, `reranked_` and `multi_query_` as options ask. queries, left_out (queries without
     a picture of their identity from another camera), gallery (its pictures but junk), junk (those of label
-    -1), distractors (label 0). Left out queries are named on stderr; Refusal where all are.
+    -1), distractors (label 0). Left out queries are named on stderr; Refusal where all are. keeper: its
+    `add(prefix, scores)` gets all scores that are ranked, a chunk of queries at a time.
     """
     if not isinstance(source, MarketFeatures):
         source = describe(source, pictures, how)
     features, query = source.normalised(pictures), pictures.query
     products = cosines(features.query, features.gallery)
-    metrics, ranking = _measured("", products, pictures)
+    metrics, ranking = _measured("", products, pictures, keeper)
     _name_left_out(ranking, pictures)
     if options.spectral:
         new = _spectral(features, options.spectral)
-        metrics.update(_measured("spectral_", new, pictures)[0])
+        metrics.update(_measured("spectral_", new, pictures, keeper)[0])
     if options.rerank is not None:
         distances = options.rerank.distances(features.query, features.gallery)
         chunks = [(slice(0, len(distances)), -distances)]
-        metrics.update(_measured("reranked_", chunks, pictures)[0])
+        metrics.update(_measured("reranked_", chunks, pictures, keeper)[0])
     if options.multi_query and features.multi_query is not None:
         joined = multi_query_features(features, pictures)
-        metrics.update(_measured("multi_query_", cosines(joined, features.gallery), pictures)[0])
+        products = cosines(joined, features.gallery)
+        metrics.update(_measured("multi_query_", products, pictures, keeper)[0])
     labels = np.asarray(pictures.gallery.labels)
     junk = int((labels == JUNK).sum())
     metrics.update(queries=len(query.names), left_out=ranking.left_out, gallery=len(labels) - junk)
@@ -187,18 +186,18 @@ def _spectral(features, temperature):
         yield rows, rescored(scores, features.query[rows], features.gallery, temperature)
 
 
-def _measured(prefix, chunks, pictures):
+def _measured(prefix, chunks, pictures, keeper=None):
     """(metrics by both protocols, PersonRanking of the first one) of chunks as `cosines` yields them."""
     gallery, query = pictures.gallery, pictures.query
     kinds = [RankingAccumulator(gallery.labels, gallery.cameras, name) for name in PROTOCOLS]
     for rows, scores in chunks:
         for kind in kinds:
             kind.add(scores, query.labels[rows], query.cameras[rows])
+        if keeper is not None:
+            keeper.add(prefix, scores)
     metrics, rankings = {}, [kind.ranking() for kind in kinds]
     for ranking in rankings:
-        start = prefix + PREFIXES[ranking.protocol]
-        metrics.update(("{}rank{}".format(start, rank), ranking.rank(rank)) for rank in RANKS)
-        metrics[start + "mAP"] = ranking.mean_average_precision
+        metrics.update(named_metrics(prefix, ranking))
     return metrics, rankings[0]
 
 

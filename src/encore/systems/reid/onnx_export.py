@@ -24,13 +24,14 @@ TOLERANCE = 1e-4
 """Largest difference that is accepted, relative to the largest magnitude of torch's features if above 1."""
 
 
-def export_onnx(net, path, images, opset=OPSET, tolerance=TOLERANCE):
+def export_onnx(net, path, images, opset=OPSET, tolerance=TOLERANCE, showings=None):
     """Write `net` as the ONNX file `path` -> largest absolute difference of its features from torch's.
 
     net: a module that answers features (n, D), un-normalised, in evaluation mode; it is moved to the CPU.
     images: float32 (n, 3, h, w), n >= 2, real inputs (`evaluation_input`) that both are shown, all at once
     and the first one alone; h and w become the file's, the batch stays free. Refusal, and no file, where the
-    two differ by more than `tolerance` x max(1, largest magnitude of torch's features).
+    two differ by more than `tolerance` x max(1, largest magnitude of torch's features). showings: a list that
+    gets the features (torch's, onnxruntime's) of each of the two times.
     """
     images = np.ascontiguousarray(images, dtype=np.float32)
     if images.ndim != 4 or images.shape[1] != 3 or len(images) < 2:
@@ -40,7 +41,7 @@ def export_onnx(net, path, images, opset=OPSET, tolerance=TOLERANCE):
         )
     net = net.to("cpu").eval()
     content = _with_metadata(_exported(net, torch.from_numpy(images), opset), images.shape[2:])
-    difference, largest = _difference(net, content, images)
+    difference, largest = _difference(net, content, images, [] if showings is None else showings)
     if not difference <= tolerance * max(1.0, largest):
         raise Refusal(
             "export to {}: onnxruntime's features differ from torch's by {:.3g} (largest {:.3g}), expected "
@@ -91,7 +92,7 @@ def _with_metadata(content, size):
     return model.SerializeToString()
 
 
-def _difference(net, content, images):
+def _difference(net, content, images, showings):
     """(largest difference of onnxruntime's features from torch's, largest magnitude of torch's)."""
     session, largest, magnitude = onnx_session(content), 0.0, 0.0
     for shown in (images, images[:1]):
@@ -103,6 +104,7 @@ def _difference(net, content, images):
                 "export: onnxruntime answers features of shape {}, torch {}: the network depends on the "
                 "batch size".format(found.shape, expected.shape)
             )
+        showings.append((expected, found))
         largest = max(largest, float(np.abs(found - expected).max()))  # NaN stays NaN below: refused
         if not np.isfinite(found).all():
             largest = float("nan")

@@ -123,6 +123,8 @@ def test_written_predictions_score_the_same(submission, tmp_path):
     result.write_predictions(tmp_path / "predictions.csv")
     predictions, truth, ids = read_evaluation(tmp_path / "predictions.csv", tmp_path / "truth.csv")
     assert ISC2021.evaluate(predictions, truth).micro_ap == result.metrics["micro_ap_isc2021"]
+    again = result.evidence().measure()
+    assert len(again) >= 5 and {key: result.metrics.get(key) for key in again} == again
     assert set(ids.references.names) == set(REFERENCES)
     result.write_curve(tmp_path / "curve.csv")
     lines = (tmp_path / "curve.csv").read_text().splitlines()

@@ -4,6 +4,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from encore.metrics.evidence.person_rankings import OrderKeeper, PersonRankings
 from encore.metrics.person_ranking import market_ranking
 from encore.runtime.refusal import Refusal
 from encore.search.k_reciprocal import KReciprocal
@@ -196,3 +197,12 @@ def test_features_of_other_pictures_are_refused():
     zero = replace(MarketFeatures(gallery, query), gallery=gallery * 0)
     with pytest.raises(Refusal, match="0001_c1s1: its feature is all zeros"):
         evaluate(zero, pictures)
+
+
+def test_what_was_ranked_gives_every_number_again(capsys):
+    gallery, query, pictures = worked_example()
+    options = MarketOptions(spectral=0.5, rerank=KReciprocal(3, 2, 0.3))
+    keeper = OrderKeeper()
+    metrics = evaluate(MarketFeatures(gallery, query), pictures, options, keeper=keeper)
+    assert list(keeper.orders) == ["", "spectral_", "reranked_"]
+    assert PersonRankings.of(pictures.query, pictures.gallery, keeper).measure() == metrics

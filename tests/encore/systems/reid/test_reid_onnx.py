@@ -6,6 +6,7 @@ import torch
 from PIL import Image
 from torch import nn
 
+from encore.metrics.evidence.feature_pairs import FeaturePairs
 from encore.runtime.refusal import Refusal
 from encore.systems.reid.evaluation_input import evaluation_input
 from encore.systems.reid.features import Extraction, extract_raw
@@ -46,7 +47,10 @@ def test_each_head_exported_equals_torch_for_any_batch(name, tmp_path):
         if isinstance(module, (nn.BatchNorm1d, nn.BatchNorm2d)):
             module.running_mean.uniform_(-0.1, 0.1)
             module.running_var.uniform_(0.5, 1.5)
-    assert export_onnx(net.train(), str(tmp_path / "net.onnx"), inputs()[:2]) <= 1e-4
+    showings = []
+    difference = export_onnx(net.train(), str(tmp_path / "net.onnx"), inputs()[:2], showings=showings)
+    assert difference <= 1e-4
+    assert FeaturePairs(tuple(showings)).measure() == {"largest_difference": difference, "pictures": 2}
     predictor = ONNXPredictor(str(tmp_path / "net.onnx"))
     for count in (1, 3, 5):
         with torch.no_grad():
