@@ -9,9 +9,13 @@ from checks.commands import app
 from encore.runtime.refusal import Refusal
 
 COMMANDS = (
+    "doctor",
+    "status",
     "data",
     "counts",
     "verify",
+    "compare",
+    "reference",
     "report",
     "match",
     "dependencies",
@@ -21,7 +25,9 @@ COMMANDS = (
     "locks",
     "dockerfiles",
     "digests",
+    "links",
     "forecast",
+    "crate",
 )
 """In the order in which `encore --help` lists them."""
 

@@ -8,7 +8,9 @@ deviates) or 2 (no such environment).
 from __future__ import annotations
 
 import argparse
+import ctypes
 import datetime
+import glob
 import hashlib
 import json
 import os
@@ -42,6 +44,7 @@ def fingerprint():
         "environment": os.environ.get("ENCORE_ENVIRONMENT", "none"),
         "stand_in": os.environ.get("ENCORE_STAND_IN") == "yes",
     }
+    values.update(_numpy())
     values.update(_torch())
     values.update(_pillow())
     values.update(
@@ -116,6 +119,37 @@ def _version(name):
     return str(getattr(module, "__version__", "")) or None if module else None
 
 
+def _numpy():
+    """{blas, blas_threads}: the kernels that numpy's OpenBLAS chose for this processor, e.g. SkylakeX.
+
+    Two processors of one name may get different ones, and a product of matrices differs with them in its last
+    bits. Empty without numpy, or where it came with another library.
+    """
+    numpy = sys.modules.get("numpy")
+    if numpy is None:
+        return {}
+    folder = os.path.dirname(os.path.abspath(numpy.__file__))
+    values = {}
+    for path in glob.glob(folder + ".libs/*openblas*") + glob.glob(
+        os.path.join(folder, ".libs", "*openblas*")
+    ):
+        library = ctypes.CDLL(path)  # numpy has loaded it already
+        core = _function(library, "openblas_get_corename")
+        if core is not None:
+            core.restype = ctypes.c_char_p
+            values["blas"] = core().decode("ascii", "replace")
+        threads = _function(library, "openblas_get_num_threads")
+        if threads is not None:
+            values["blas_threads"] = int(threads())
+    return values
+
+
+def _function(library, name):
+    """A function of OpenBLAS under the names that the builds for numpy give it, or None."""
+    names = (pattern.format(name) for pattern in ("scipy_{}64_", "{}64_", "scipy_{}", "{}"))
+    return next((getattr(library, found) for found in names if hasattr(library, found)), None)
+
+
 def _torch():
     torch = sys.modules.get("torch")
     if torch is None:
@@ -159,6 +193,7 @@ def _pillow():
             "libjpeg-turbo" if features.check_feature("libjpeg_turbo") else "libjpeg",
             features.version_codec("jpg"),
         ),
+        "libjpeg_turbo": str(features.version_feature("libjpeg_turbo") or "none"),
         "freetype": str(features.version_module("freetype2")),
         "raqm": bool(features.check_feature("raqm")),
     }

@@ -1,9 +1,12 @@
+import glob
 import json
 import os
+import platform
 import shutil
 import subprocess
 import sys
 
+import numpy
 import pytest
 from gpu import pretend
 
@@ -47,8 +50,6 @@ def test_without_git(tmp_path):
 
 
 def test_names_what_a_result_may_depend_on(monkeypatch):
-    import numpy
-
     values = fingerprint()
     assert values["libraries"]["numpy"] == numpy.__version__
     assert {"python", "processor", "cores", "revision", "dirty", "image_digest"} <= set(values)
@@ -118,3 +119,27 @@ def test_the_check_needs_the_runtime_and_the_locks_alone(tmp_path):
         cwd=str(tmp_path),
     )
     assert done.returncode in (0, 1) and b"CUDA " in done.stdout  # 0 in that environment itself
+
+
+@pytest.mark.skipif(
+    platform.machine() != "x86_64" or not glob.glob(numpy.__path__[0] + ".libs/*openblas*"),
+    reason="names kernels of OpenBLAS for x86-64",
+)
+def test_the_kernels_that_numpy_chose_for_the_processor_are_named():
+    program = (
+        "import numpy; from encore.runtime.fingerprint import fingerprint; "
+        "values = fingerprint(); print(values['blas'], values['blas_threads'])"
+    )
+
+    def named(core):
+        values = dict(os.environ, OPENBLAS_CORETYPE=core, OMP_NUM_THREADS="1")
+        command = [sys.executable, "-c", program]
+        return subprocess.check_output(command, env=values, universal_newlines=True).split()
+
+    assert named("Haswell") == ["Haswell", "1"]
+    assert named("Prescott")[0] != "Haswell"
+
+
+def test_without_numpy_there_are_no_kernels_to_name(monkeypatch):
+    monkeypatch.delitem(sys.modules, "numpy")
+    assert not {"blas", "blas_threads"} & set(fingerprint())
