@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections import Counter
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from checks.fields import read_fields
+from checks.tolerance import BASES, derived, stated_width
 from checks.yaml_file import read_yaml
 from encore.runtime.refusal import Refusal
 
@@ -43,6 +44,34 @@ class Tolerance:
 
 
 @dataclass(frozen=True)
+class Basis:
+    """What the width of a tolerance is taken from: one of BASES, with the numbers of those that are computed.
+
+    published spread: `times` the published standard `deviation`, or that of the published `values`. finite
+    sample: the difference of two shares (or means of values in [0, 1]), the published one over `published`
+    queries, pairs or pictures and the new one over `run`, at the two-sided `level`; `scale` 100 for percent.
+    The tolerance is that width in two digits; another one is refused.
+    """
+
+    kind: str
+    deviation: float | None = None
+    values: tuple[float, ...] = ()
+    times: float | None = None
+    published: int | None = None
+    run: int | None = None
+    level: float | None = None
+    scale: float | None = None
+
+
+@dataclass(frozen=True)
+class Gpu:
+    """The least that a claim's stages run on: `count` devices of `memory_gb` (10^9 bytes; None: any)."""
+
+    count: int
+    memory_gb: float | None = None
+
+
+@dataclass(frozen=True)
 class Seeds:
     """The runs a mini claim was calibrated on: value per seed, and the level of its interval, in (0, 1)."""
 
@@ -52,13 +81,13 @@ class Seeds:
 
 @dataclass(frozen=True)
 class Claim:
-    """One number: what was stated, where, within which tolerance and why, and what it takes to measure it.
+    """One number: what was stated, where, within which tolerance and why, and what it takes to measure.
 
     `expected` None means not calibrated yet, of the published size that no number was published. `better`
     (higher | lower) names a side on which a value outside the tolerance is better; without it both sides
-    deviate. `inputs` are data sets without which the claim is blocked. `recipe`: what it was stated for where
-    that is not the size's recipe, dotted key of params.yaml -> value; such a claim informs, since one run has
-    one recipe.
+    deviate. `inputs` are data sets without which the claim is blocked, `gpu` the devices without which it
+    is. `basis`: which kind of reason the tolerance has. `recipe`: what it was stated for where that is not
+    the size's recipe, dotted key of params.yaml -> value; such a claim informs, since one run has one recipe.
     """
 
     id: str
@@ -79,6 +108,8 @@ class Claim:
     trivial: Trivial | None = None
     inputs: tuple[str, ...] = ()
     seeds: Seeds | None = None
+    basis: Basis | None = None
+    gpu: Gpu | None = None
     recipe: dict[str, object] = field(default_factory=dict)
 
 
@@ -93,10 +124,17 @@ def read_claims(path):
 
 def read_all_claims(folder):
     """The claims of every `*.yaml` in `folder` that holds a list of claims; an id used twice is refused."""
-    claims = [claim for path in claim_files(folder) for claim in read_claims(path)]
-    repeated = [name for name, count in Counter(claim.id for claim in claims).items() if count > 1]
-    if repeated:
-        raise Refusal(f"{folder}: the claim id {repeated[0]} is used twice")
+    claims, places = [], {}
+    for path in claim_files(folder):
+        for number, claim in enumerate(read_claims(path)):
+            place = f"{path}: [{number}].id"
+            if claim.id in places:
+                raise Refusal(
+                    f"{place}: the claim id {claim.id} is used twice, first at {places[claim.id]}: "
+                    "give each claim its own"
+                )
+            places[claim.id] = place
+            claims.append(claim)
     return claims
 
 
@@ -117,15 +155,35 @@ def _read_claim(row, where, system):
         raise Refusal(f"{where}.tier: expected one of {', '.join(TIERS)}, found {claim.tier!r}")
     if claim.better not in (None, "higher", "lower"):
         raise Refusal(f"{where}.better: expected higher or lower, found {claim.better!r}")
-    for key in ("reason", "source", "title"):
+    for key in ("id", "reason", "source", "title", "command", "hardware", "disk"):
         if not getattr(claim, key).strip():
-            raise Refusal(f"{where}.{key}: a claim without a {key} is not accepted")
+            article = "an" if key == "id" else "a"
+            raise Refusal(f"{where}.{key}: a claim without {article} {key} is not accepted")
+    if claim.hours < 0:
+        raise Refusal(f"{where}.hours: expected 0 or more, found {claim.hours}")
+    _check_metric(claim, where)
     _check_tolerance(claim.tolerance, where)
     if claim.recipe and claim.gating:
         raise Refusal(f"{where}.gating: a claim of another recipe informs: state gating: false")
     if claim.trivial is not None:
         _check_trivial(claim.trivial, where)
+    if claim.basis is not None:
+        _check_basis(claim, where)
     return claim
+
+
+def _check_metric(claim, where):
+    file = Path(claim.metric.file)
+    if file.parts[:1] != ("metrics",) or file.suffix != ".json" or ".." in file.parts:
+        raise Refusal(
+            f"{where}.metric.file: expected metrics/<system>/<stage>.json, found {claim.metric.file!r}"
+        )
+    for key in ("key", "definition"):
+        if not getattr(claim.metric, key).strip():
+            raise Refusal(f"{where}.metric.{key}: a claim without it is not accepted")
+    gpu = claim.gpu
+    if gpu is not None and (gpu.count < 1 or (gpu.memory_gb is not None and gpu.memory_gb <= 0)):
+        raise Refusal(f"{where}.gpu: expected a count of 1 or more, and memory above 0 or none, found {gpu}")
 
 
 def _check_tolerance(tolerance, where):
@@ -148,3 +206,26 @@ def _check_trivial(trivial, where):
     from_file = trivial.file is not None and trivial.key is not None
     if from_file == (trivial.value is not None) or (trivial.file is None) != (trivial.key is None):
         raise Refusal(f"{where}.trivial: expected either value, or file and key")
+
+
+def _check_basis(claim, where):
+    """That the basis has the numbers of its kind, and the tolerance is what they give."""
+    basis = claim.basis
+    if basis.kind not in BASES:
+        raise Refusal(f"{where}.basis.kind: expected one of {', '.join(BASES)}, found {basis.kind!r}")
+    if basis.kind == "count" and claim.tolerance.kind == "absolute":
+        raise Refusal(f"{where}.basis.kind: a count is exact, in an interval or at least, not absolute")
+    if (basis.kind == "nothing published") != (claim.expected is None and claim.tier == "paper"):
+        raise Refusal(f"{where}.basis.kind: nothing published is for paper claims without an expected value")
+    try:
+        width = derived(basis, claim.expected)
+    except ValueError as error:
+        raise Refusal(f"{where}.basis.{error}") from None
+    if width is None:
+        return
+    stated = stated_width(width)
+    if claim.tolerance.kind != "absolute" or not math.isclose(claim.tolerance.value, stated, rel_tol=1e-9):
+        raise Refusal(
+            f"{where}.tolerance: its basis ({basis.kind}) gives absolute, value {stated} ({width:.6g} in two "
+            f"digits), found {claim.tolerance.kind}, {claim.tolerance.value}: state the former"
+        )

@@ -8,7 +8,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from checks.recipe import section_of
-from checks.yaml_file import read_yaml
+from checks.yaml_file import read_yaml, written_at
 from encore.runtime.refusal import Refusal
 
 ITEM = re.compile(r"\$\{item[^}]*\}")
@@ -31,28 +31,46 @@ class Lineage:
 
 def lineage(folder, metric_file):
     """The Lineage of a metric file of the size in `folder`; raises Refusal when no stage writes the file."""
-    path = Path(folder) / "dvc.yaml"
-    value = read_yaml(path, "no such file: a size is the folder of a dvc.yaml")
-    if not isinstance(value, dict) or not isinstance(value.get("stages"), dict):
-        raise Refusal(f"{path}: expected a mapping with stages")
-    stages = _resolved(value["stages"], Path(folder) / "params.yaml")
+    folder = Path(folder)
+    return _lineage(
+        folder, metric_file, (written_at(folder / "dvc.yaml"), written_at(folder / "params.yaml"))
+    )
+
+
+@lru_cache(maxsize=1024)  # many claims read one metric file
+def _lineage(folder, metric_file, stamp):
+    stages = _stages(folder, stamp)
     visits, waiting = set(), _producers(stages, metric_file)
     if not waiting:
         raise Refusal(
-            f"{path}: no stage writes {metric_file}: correct the claim, or add the metric to its stage"
+            f"{folder / 'dvc.yaml'}: no stage writes {metric_file}: correct the claim, or add the metric to "
+            "its stage"
         )
+    producers = {}
     while waiting:
         visit = waiting.pop()
         if visit not in visits:
             visits.add(visit)
             for dependency in stages[visit[0]]["deps"]:
-                waiting.extend(_producers(stages, dependency))
+                if dependency not in producers:
+                    producers[dependency] = _producers(stages, dependency)
+                waiting.extend(producers[dependency])
     found = {name for name, _ in visits}
     sections = {_section(key, dict(items)) for name, items in visits for key in stages[name]["params"]}
     written = [path for name in found for path in _written(stages[name]) if path.startswith("fingerprints/")]
     return Lineage(
         tuple(sorted(found)), tuple(sorted(sections)), tuple(sorted(ITEM.sub("*", path) for path in written))
     )
+
+
+@lru_cache(maxsize=8)
+def _stages(folder, _stamp):
+    """The stages of a size's pipeline; `_stamp` changes when its files do."""
+    path = folder / "dvc.yaml"
+    value = read_yaml(path, "no such file: a size is the folder of a dvc.yaml")
+    if not isinstance(value, dict) or not isinstance(value.get("stages"), dict):
+        raise Refusal(f"{path}: expected a mapping with stages")
+    return _resolved(value["stages"], folder / "params.yaml")
 
 
 def systems_behind(folder, metric_files):

@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import platform
+from functools import lru_cache
 from pathlib import Path
 
 from encore.runtime.refusal import Refusal
@@ -72,3 +73,45 @@ def origin(folder, metric_file, behind, machine=None):
         if fingerprint["machine"] != machine:
             return f"cached from {fingerprint['machine']}, {fingerprint['finished'][:10]}"
     return RUN_HERE
+
+
+def stored_origin(size, metric_file, evidence_file):
+    """`cached from <machine, date>` or `published predictions` of a number computed again from stored files.
+
+    By the stage's fingerprint where it is there, else by the stored record of the size's reference run where
+    the evidence file is the one of that run; never run here, since nothing ran.
+    """
+    path = fingerprint_of(size.folder, metric_file)
+    if path.is_file():
+        fingerprint = read_fingerprint(path)
+        if fingerprint.get("origin") == PUBLISHED:
+            return PUBLISHED
+        return f"cached from {fingerprint['machine']}, {fingerprint['finished'][:10]}"
+    facts = _facts_on_record(size, evidence_file)
+    if "machine" not in facts:
+        return "cached from an unknown machine"
+    day = str(facts["finished"])[:10] if "finished" in facts else "day not recorded"
+    return f"cached from {facts['machine']}, {day}"
+
+
+def _facts_on_record(size, evidence_file):
+    """The fingerprint of the stage that wrote an evidence file in the stored reference run; {} where that run
+    is not stored, or wrote another one."""
+    from checks.reference import reference_file
+
+    path = reference_file(size)
+    if not path.is_file():
+        return {}
+    found = hashlib.md5((size.folder / evidence_file).read_bytes(), usedforsecurity=False).hexdigest()
+    for stage in _record(path, path.stat().st_mtime_ns).stages.values():
+        out = stage.outs.get(evidence_file)
+        if out is not None and out.md5 == found:
+            return stage.fingerprint
+    return {}
+
+
+@lru_cache(maxsize=2)  # every claim of a size asks for the same one
+def _record(path, _changed):
+    from checks.run_record import RunRecord
+
+    return RunRecord.of_file(path)

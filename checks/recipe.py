@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 import json
+from functools import lru_cache
 from pathlib import Path
 
 import yaml
 
-from checks.yaml_file import read_yaml
+from checks.yaml_file import read_yaml, written_at
 from encore.runtime.atomic import replacing
 from encore.runtime.refusal import Refusal
 
@@ -65,6 +67,16 @@ def read_parameters(path):
     return value
 
 
+def _parameters(path):
+    """read_parameters, read again only when the file is another one; not to be changed by who asks."""
+    return _kept(Path(path), written_at(path))
+
+
+@lru_cache(maxsize=8)  # every claim of a size asks for the same two
+def _kept(path, _stamp):
+    return read_parameters(path)
+
+
 def flatten(value, prefix=""):
     """{dotted key: value} of nested mappings, without the machine keys; lists stay whole."""
     flat = {}
@@ -96,7 +108,8 @@ def recipe_objection(size, sections, behind=None, changes=None):
     """
     if not size.frozen_recipe.is_file():
         return f"no frozen recipe ({size.frozen_recipe.name}): see `encore recipe --freeze`"
-    frozen, found = read_parameters(size.frozen_recipe), read_parameters(size.folder / "params.yaml")
+    frozen, found = _parameters(size.frozen_recipe), _parameters(size.folder / "params.yaml")
+    frozen = copy.deepcopy(frozen) if changes else frozen
     for key, value in (changes or {}).items():
         _change(frozen, key, value, size.frozen_recipe)
     lacking = [section for section in sections if section_of(frozen, section) is None]

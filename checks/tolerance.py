@@ -1,4 +1,4 @@
-"""How far one new run may lie from the runs a mini claim was calibrated on."""
+"""How far a new run may lie from a published number, or from the runs a mini claim was calibrated on."""
 
 from __future__ import annotations
 
@@ -8,6 +8,16 @@ import statistics
 from encore.runtime.refusal import Refusal
 
 FAMILY_ERROR = 0.01
+BASES = {
+    "count": "a number that no random draw changes",
+    "published spread": "the spread that was published with the number, or over the same authors' runs",
+    "own seeds": "a prediction interval from seed runs of this project",
+    "finite sample": "what a share over so many queries, pairs or pictures varies by",
+    "rounding": "arithmetic in another order or precision; nothing is drawn",
+    "requirement": "a bound that was set before anything was measured",
+    "nothing published": "no number to compare with",
+}
+"""The kinds of reason that a tolerance can have."""
 
 
 def student_t_cdf(t, freedom):
@@ -63,6 +73,48 @@ def prediction_interval(values, level):
     half = t * statistics.stdev(values) * math.sqrt(1 + 1 / len(values))
     mean = statistics.fmean(values)
     return mean - half, mean + half
+
+
+def finite_sample_width(share, published, run, level):
+    """Half width of the two-sided `level` interval of the difference of two shares in [0, 1], over
+    `published` and `run` draws: z · sqrt(p (1 − p) (1/published + 1/run)), p = `share`.
+
+    Of a mean of other values in [0, 1], such as average precisions, it is an upper bound: none of them has a
+    larger variance than p (1 − p).
+    """
+    z = statistics.NormalDist().inv_cdf((1 + level) / 2)
+    return z * math.sqrt(share * (1 - share) * (1 / published + 1 / run))
+
+
+def spread_width(times, deviation=None, values=()):
+    """`times` a published standard deviation, or the one (divisor n − 1) of published `values`."""
+    return times * (statistics.stdev(values) if values else deviation)
+
+
+def derived(basis, expected):
+    """The half width that a claim's basis gives, None where its kind computes none; ValueError "key: why"."""
+    if basis.kind == "published spread":
+        if (basis.deviation is None) == (len(basis.values) < 2):
+            raise ValueError("deviation: expected a published deviation, or two or more published values")
+        if not basis.times or basis.times <= 0:
+            raise ValueError(f"times: expected a number above 0, found {basis.times}")
+        return spread_width(basis.times, basis.deviation, basis.values)
+    if basis.kind == "finite sample":
+        for key in ("published", "run"):
+            if (getattr(basis, key) or 0) < 2:
+                raise ValueError(f"{key}: expected how many were drawn, found {getattr(basis, key)}")
+        if not 0 < (basis.level or 0) < 1:
+            raise ValueError(f"level: expected a number in (0, 1), found {basis.level}")
+        scale = basis.scale or 1
+        if expected is None or not 0 < expected / scale < 1:
+            raise ValueError(f"scale: expected {expected} to be a share once it is divided by {scale}")
+        return scale * finite_sample_width(expected / scale, basis.published, basis.run, basis.level)
+    return None
+
+
+def stated_width(width):
+    """A half width as claims state it: two digits."""
+    return float(f"{width:.1e}")
 
 
 def is_informative_only(interval, trivial_values):

@@ -9,18 +9,26 @@ import math
 from dataclasses import dataclass, field
 
 from checks import origin as origins
+from checks.blocked import BLOCKED_DATA, NOT_ATTEMPTED, why_missing
 from checks.lineage import lineage
+from checks.mixed_runs import unfinished
 from checks.recipe import recipe_objection
 from encore.runtime.refusal import Refusal
 
 REPRODUCED, BETTER, DEVIATES = "reproduced", "better", "deviates"
-VERIFIED, BLOCKED, NOT_ATTEMPTED = "verified from artefacts", "blocked (data)", "not attempted"
+VERIFIED, BLOCKED = "verified from artefacts", BLOCKED_DATA
+SAME_NUMBER = 1e-9
+"""The relative difference within which a number that is computed again is the one in the metric file."""
 
 
 @dataclass(frozen=True)
 class Verdict:
     """One row of verdicts.json; `detail` says why where the verdict alone does not, and what to know of the
-    hardware."""
+    hardware.
+
+    `interval`: [low, high], the bootstrap 95 % interval over what was measured; `runs`: of several seeds n,
+    values, mean, spread and test (checks.several_seeds); `why`: the Cause of a deviation, as a mapping.
+    """
 
     id: str
     system: str
@@ -37,6 +45,9 @@ class Verdict:
     origin: str = ""
     detail: str = ""
     evidence: dict = field(default_factory=dict)
+    interval: list | None = None
+    runs: dict | None = None
+    why: dict | None = None
 
     @property
     def passes(self):
@@ -52,9 +63,13 @@ def read_metric(path, key):
         raise Refusal(f"{path}: not JSON ({error}): run its stage again") from None
     if not isinstance(value, dict) or key not in value:
         raise Refusal(f"{path}: {key}: no such key in this metric file")
-    number = value[key]
+    return finite(value[key], f"{path}: {key}")
+
+
+def finite(number, where):
+    """`number`, or a Refusal that names `where` it stands."""
     if isinstance(number, bool) or not isinstance(number, (int, float)) or not math.isfinite(number):
-        raise Refusal(f"{path}: {key}: expected a finite number, found {number!r}")
+        raise Refusal(f"{where}: expected a finite number, found {number!r}")
     return number
 
 
@@ -79,38 +94,126 @@ def bounds(claim):
     return tolerance.low, math.inf
 
 
-def judge(claim, size, machine=None):
-    """The verdict on `claim` in `size`; raises Refusal for a metric or fingerprint that cannot be read."""
-    path = size.folder / claim.metric.file
+def evidence_of(metric_file):
+    """Where the evidence of a metric file lies: `metrics/a/b.json` -> `evidence/a/b.npz`."""
+    return "evidence" + metric_file.removeprefix("metrics").removesuffix(".json") + ".npz"
+
+
+def judge(claim, size, machine=None, from_predictions=False):
+    """The verdict on `claim` in `size`; raises Refusal for a metric or fingerprint that cannot be read.
+
+    from_predictions: the number is computed again from the evidence file, and never counts as run here; a
+    metric file beside it that says otherwise makes the claim deviate.
+    """
     try:
-        value = read_metric(path, claim.metric.key)
+        value = _recomputed(claim, size) if from_predictions else _measured(claim, size)
     except FileNotFoundError:
-        lacking = [name for name in claim.inputs if not (size.folder / "inputs" / f"{name}.json").is_file()]
-        if lacking:
-            return _row(claim, None, BLOCKED, detail=f"missing {', '.join(lacking)}: see `encore data`")
-        return _row(claim, None, NOT_ATTEMPTED, detail=f"no {claim.metric.file}: its stage has not run")
+        file = evidence_of(claim.metric.file) if from_predictions else claim.metric.file
+        remedy = "pull the artefacts: `make pull`" if from_predictions else "its stage has not run"
+        verdict, detail = why_missing(claim, size, file, remedy)
+        return row(claim, None, verdict, detail=detail)
     if claim.expected is None:
         why = "no number was published" if claim.tier == "paper" else "not calibrated: see `encore calibrate`"
-        return _row(claim, value, NOT_ATTEMPTED, detail=why)
+        return row(claim, value, NOT_ATTEMPTED, detail=why)
     behind = lineage(size.folder, claim.metric.file)
     objection = recipe_objection(size, behind.sections, behind, claim.recipe)
+    objection = objection or unfinished(size.folder, claim.metric.file, behind)
     if objection:
-        return _row(claim, value, NOT_ATTEMPTED, detail=objection)
-    where = origins.origin(size.folder, claim.metric.file, behind, machine)
-    hardware = origins.hardware_objections(size.folder, behind)
-    detail = f"hardware accepted: {'; '.join(hardware)}" if hardware else ""
-    verdict = compare(value, claim)
+        return row(claim, value, NOT_ATTEMPTED, detail=objection)
+    if from_predictions:
+        where = origins.stored_origin(size, claim.metric.file, evidence_of(claim.metric.file))
+    else:
+        where = origins.origin(size.folder, claim.metric.file, behind, machine)
+    verdict, details = _weighed(claim, size, value, from_predictions)
     if where != origins.RUN_HERE and verdict in (REPRODUCED, BETTER):
         verdict = VERIFIED
-    evidence = {
-        "metric": claim.metric.file,
-        "metric_sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
-        "fingerprint": str(origins.fingerprint_of("", claim.metric.file)),
-    }
-    return _row(claim, value, verdict, origin=where, detail=detail, evidence=evidence)
+    hardware = origins.hardware_objections(size.folder, behind)
+    if hardware:
+        details.append(f"hardware accepted: {'; '.join(hardware)}")
+    return row(
+        claim,
+        value,
+        verdict,
+        origin=where,
+        detail="; ".join(details),
+        evidence=_evidence(claim, size),
+        interval=_interval(claim, size),
+        why=_cause(claim, size) if verdict == DEVIATES else None,
+    )
 
 
-def _row(claim, value, verdict, **more):
+def _weighed(claim, size, value, from_predictions):
+    """(verdict, [detail]) of a number: by the tolerance, and by whether the files behind it are whole."""
+    from checks.cause import broken
+
+    verdict, details = compare(value, claim), []
+    stated = _stated(claim, size) if from_predictions else None
+    if stated is not None and abs(stated - value) > SAME_NUMBER * max(abs(stated), abs(value)):
+        verdict = DEVIATES
+        details.append(
+            f"{claim.metric.file} says {stated!r}, {evidence_of(claim.metric.file)} gives {value!r}"
+        )
+    damage = broken(size, claim)
+    if damage:
+        details.append(damage)
+        if verdict != DEVIATES:
+            verdict = NOT_ATTEMPTED
+    return verdict, details
+
+
+def _measured(claim, size):
+    return read_metric(size.folder / claim.metric.file, claim.metric.key)
+
+
+def _stated(claim, size):
+    """The number of the metric file, None without one."""
+    try:
+        return _measured(claim, size)
+    except FileNotFoundError:
+        return None
+
+
+def _recomputed(claim, size):
+    """The number computed again from the evidence file; raises FileNotFoundError without one."""
+    from checks.evidence import recompute
+
+    path = size.folder / evidence_of(claim.metric.file)
+    if not path.is_file():
+        raise FileNotFoundError(path)
+    return finite(recompute(size, claim), f"{path}: {claim.metric.key}")
+
+
+def _interval(claim, size):
+    """[low, high] of the bootstrap over what was measured, None where there is no evidence, or none of that
+    kind."""
+    if not (size.folder / evidence_of(claim.metric.file)).is_file():
+        return None
+    from checks.evidence import interval
+
+    found = interval(size, claim)
+    return None if found is None else [float(bound) for bound in found]
+
+
+def _cause(claim, size):
+    """The first difference from the stored reference run, as a mapping; None without one."""
+    from checks.cause import why
+
+    cause = why(size, claim)
+    return None if cause is None else dataclasses.asdict(cause)
+
+
+def _evidence(claim, size):
+    """Which files the number stands in, with their digests."""
+    found = {"metric": claim.metric.file}
+    for name, file in (("metric", claim.metric.file), ("file", evidence_of(claim.metric.file))):
+        path = size.folder / file
+        if path.is_file():
+            found.update({name: file, f"{name}_sha256": hashlib.sha256(path.read_bytes()).hexdigest()})
+    return {**found, "fingerprint": str(origins.fingerprint_of("", claim.metric.file))}
+
+
+def row(claim, value, verdict, **more):
+    """The Verdict on `claim` with this value; `more` are the fields that the claim does not hold."""
     tolerance = {key: item for key, item in dataclasses.asdict(claim.tolerance).items() if item is not None}
     return Verdict(
         id=claim.id,

@@ -3,36 +3,82 @@
 from __future__ import annotations
 
 import dataclasses
-import json
-
-from rich import box
-from rich.console import Console
-from rich.table import Table
+from pathlib import Path
 
 from checks.claims import read_all_claims
-from checks.verdict import BLOCKED, DEVIATES, NOT_ATTEMPTED, judge
+from checks.several_seeds import check_different, combine
+from checks.size import Size
+from checks.verdict import judge
+from checks.verdict_text import number_text, tolerance_text
 from encore.runtime.atomic import write_json
 from encore.runtime.refusal import Refusal
 
-COLOURS = {DEVIATES: "bold red", BLOCKED: "yellow", NOT_ATTEMPTED: "yellow"}
+__all__ = [
+    "failures",
+    "number_text",
+    "rows_of",
+    "runs_of",
+    "tolerance_text",
+    "verdicts_path",
+    "verify",
+    "verify_runs",
+    "write_verdicts",
+]
 
 
-def verify(size, machine=None):
+def verify(size, machine=None, from_predictions=False):
     """The verdicts on all claims of the size's tier, in the order of the claim files."""
-    claims = [claim for claim in read_all_claims(size.claims) if claim.tier == size.tier]
-    if not claims:
-        raise Refusal(f"{size.claims}: no claim of tier {size.tier} for {size.folder}")
-    return [judge(claim, size, machine) for claim in claims]
+    return [judge(claim, size, machine, from_predictions) for claim in _claims_of(size)]
+
+
+def verify_runs(size, runs, machine=None, from_predictions=False):
+    """The verdicts on the size's claims from several runs of it, {seed: folder}; one run is judged alone."""
+    sizes = {seed: Size(_run(folder, seed), size.tier, size.claims) for seed, folder in runs.items()}
+    if len(sizes) == 1:
+        return verify(next(iter(sizes.values())), machine, from_predictions)
+    verdicts = []
+    for claim in _claims_of(size):
+        check_different(sizes, claim.metric.file)
+        found = {seed: judge(claim, run, machine, from_predictions) for seed, run in sizes.items()}
+        verdicts.append(combine(claim, found))
+    return verdicts
+
+
+def runs_of(named=(), parent=None):
+    """{seed: folder} of `SEED=FOLDER` texts (a folder alone is called by its name), and of the run folders
+    in `parent`."""
+    runs = {}
+    found = [] if parent is None else sorted(path.parent for path in Path(parent).glob("*/params.yaml"))
+    if parent is not None and not found:
+        raise Refusal(f"{parent}: no runs there: expected folders with a params.yaml and metrics")
+    for text in [*named, *map(str, found)]:
+        seed, equals, folder = text.partition("=")
+        if not equals:
+            seed, folder = Path(text).resolve().name, text
+        if not seed or not folder or seed in runs:
+            raise Refusal(f"{text}: expected SEED=FOLDER, each with a name of its own, e.g. 1=/runs/seed1")
+        runs[seed] = Path(folder)
+    places = {}
+    for seed, folder in runs.items():
+        if folder.resolve() in places:
+            raise Refusal(f"{folder}: given as run {places[folder.resolve()]} and as {seed}: give it once")
+        places[folder.resolve()] = seed
+    return runs
 
 
 def verdicts_path(size):
     return size.folder / "report" / "verdicts.json"
 
 
+def rows_of(verdicts):
+    """The verdicts as verdicts.json holds them."""
+    return [dataclasses.asdict(verdict) for verdict in verdicts]
+
+
 def write_verdicts(size, verdicts):
     """Write `<size>/report/verdicts.json` and return its path."""
     path = verdicts_path(size)
-    write_json(path, [dataclasses.asdict(verdict) for verdict in verdicts])
+    write_json(path, rows_of(verdicts))
     return path
 
 
@@ -41,66 +87,14 @@ def failures(verdicts):
     return [verdict for verdict in verdicts if verdict.gating and not verdict.passes]
 
 
-def tolerance_text(tolerance, expected):
-    """The values that agree, as one short text."""
-    kind = tolerance["kind"]
-    if kind == "exact":
-        return "exact"
-    if kind == "absolute":
-        return f"± {number_text(tolerance['value'])}"
-    if kind == "at_least":
-        return f"≥ {number_text(tolerance['low'])}"
-    return "–" if expected is None else f"{number_text(tolerance['low'])} to {number_text(tolerance['high'])}"
+def _claims_of(size):
+    claims = [claim for claim in read_all_claims(size.claims) if claim.tier == size.tier]
+    if not claims:
+        raise Refusal(f"{size.claims}: no claim of tier {size.tier} for {size.folder}")
+    return claims
 
 
-def number_text(value):
-    """A number as people read it: whole ones with thousands separators, others with 4 digits, – for none."""
-    if value is None:
-        return "–"
-    return f"{int(value):,}" if float(value).is_integer() else f"{value:.4f}"
-
-
-def show(verdicts, path, as_json=False):
-    """Print the verdict table and the path of the file, or the verdicts as JSON."""
-    if as_json:
-        print(json.dumps([dataclasses.asdict(verdict) for verdict in verdicts], indent=1, ensure_ascii=False))
-        return
-    table = Table(title=f"Verdicts ({verdicts[0].tier} size)", title_justify="left", box=box.SIMPLE_HEAD)
-    for name, justify in (
-        ("claim", "left"),
-        ("value", "right"),
-        ("expected", "right"),
-        ("agrees within", "right"),
-        ("verdict", "left"),
-    ):
-        table.add_column(name, justify=justify)
-    for row in verdicts:
-        table.add_row(
-            row.id if row.gating else f"{row.id} *",
-            number_text(row.value),
-            number_text(row.expected),
-            tolerance_text(row.tolerance, row.expected),
-            f"[{COLOURS.get(row.verdict, 'green')}]{row.verdict}[/]",
-        )
-    console = Console()
-    console.print(table)
-    for line in _footnotes(verdicts):
-        console.print(line, soft_wrap=True, markup=False, highlight=False)
-    console.print(str(path), soft_wrap=True, highlight=False)
-
-
-def _footnotes(verdicts):
-    """Where the values come from or why there is none, and what decides the exit status."""
-    reasons = {}
-    for row in verdicts:
-        reasons.setdefault("; ".join(filter(None, (row.origin, row.detail))), []).append(row.id)
-    for reason, ids in reasons.items():
-        yield f"{reason}: {'all claims' if len(ids) == len(verdicts) else ', '.join(ids)}"
-    if not all(row.gating for row in verdicts):
-        yield "* informative: does not decide the exit status"
-    failed = [row.id for row in failures(verdicts)]
-    yield (
-        f"{len(failed)} gating claims deviate or are missing: {', '.join(failed)}"
-        if failed
-        else "every gating claim holds"
-    )
+def _run(folder, seed):
+    if not folder.is_dir():
+        raise Refusal(f"{folder}: no such folder; run {seed} is a folder with metrics, as a size has them")
+    return folder

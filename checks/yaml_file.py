@@ -21,3 +21,13 @@ def read_yaml(path, missing):
         raise Refusal(f"{path}: {missing}") from None
     except yaml.YAMLError as error:
         raise Refusal(f"{path}: not YAML: {' '.join(str(error).split())}") from None
+
+
+def written_at(path):
+    """What changes when a file is written anew: what is read of it may be kept as long as this is the same;
+    None without a file."""
+    try:
+        found = Path(path).stat()
+    except FileNotFoundError:
+        return None
+    return found.st_mtime_ns, found.st_size, found.st_ino

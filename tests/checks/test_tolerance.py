@@ -9,8 +9,11 @@ from hypothesis import strategies as st
 
 from checks.tolerance import (
     family_level,
+    finite_sample_width,
     is_informative_only,
     prediction_interval,
+    spread_width,
+    stated_width,
     student_t_cdf,
     student_t_quantile,
 )
@@ -88,3 +91,36 @@ def test_an_interval_that_reaches_what_is_there_without_training_is_informative(
     assert is_informative_only((0.3, 0.6), [0.9])
     assert not is_informative_only((0.3, 0.6), [0.1, 0.29])
     assert not is_informative_only((0.3, 0.6), [])
+
+
+def test_the_width_of_a_finite_sample_by_hand():
+    # Rank-1 of 0.641924 over 3,368 queries, twice: p (1 - p) = 0.229858, 2/3368 = 5.93824e-4, their product
+    # 1.36495e-4, its root 0.0116831, times 2.575829 (99 %, two-sided) 0.0300937.
+    assert finite_sample_width(0.641924, 3368, 3368, 0.99) == pytest.approx(0.0300937, abs=2e-7)
+    # A fair coin of 100 throws against one thrown for ever: 1.959964 * 0.5 / 10 = 0.0979982 (95 %).
+    assert finite_sample_width(0.5, 100, 10**12, 0.95) == pytest.approx(0.0979982, abs=1e-6)
+
+
+def test_two_shares_differ_by_more_than_the_width_as_often_as_it_says():
+    draws = numpy.random.RandomState(0).binomial(400, 0.3, (20000, 2)) / 400
+    outside = (abs(draws[:, 0] - draws[:, 1]) > finite_sample_width(0.3, 400, 400, 0.9)).mean()
+    assert outside == pytest.approx(0.1, abs=0.01)  # shares of 400 are steps of 0.0025
+
+
+def test_means_of_values_from_0_to_1_differ_by_less_than_the_width():
+    # Average precisions spread over [0, 1] vary less than answers that are right or wrong.
+    means = numpy.random.RandomState(0).beta(0.6, 1.4, (4000, 2, 300)).mean(2)
+    outside = (abs(means[:, 0] - means[:, 1]) > finite_sample_width(0.3, 300, 300, 0.9)).mean()
+    assert outside < 0.1
+
+
+def test_the_width_of_a_published_spread_by_hand():
+    assert spread_width(3, deviation=0.2) == pytest.approx(0.6)
+    # 0.65642, 0.66072, 0.64688: mean 0.65467, differences 0.00175, 0.00605, -0.00779; their squares sum to
+    # 1.00349e-4, half of it 5.01746e-5, its root 0.0070834, three times that 0.0212502.
+    assert spread_width(3, values=(0.65642, 0.66072, 0.64688)) == pytest.approx(0.0212502, abs=1e-6)
+
+
+@pytest.mark.parametrize(("width", "stated"), [(0.0300937, 0.03), (0.0212502, 0.021), (1.5, 1.5), (0.6, 0.6)])
+def test_widths_are_stated_in_two_digits(width, stated):
+    assert stated_width(width) == stated
