@@ -190,7 +190,12 @@ def test_no_inputs_file_is_refused(tmp_path):
 
 def test_the_published_size_describes_the_published_data():
     inputs = read_inputs(PROJECT / "inputs.yaml")
-    assert {name: (row.count, row.first, row.last) for name, row in inputs.items() if row.count > 1} == {
+    shown = {
+        name: (row.count, row.first, row.last)
+        for name, row in inputs.items()
+        if row.used_by is not None and row.count > 1
+    }
+    assert shown == {
         "drip_training": (1_000_000, "T000000.jpg", "T999999.jpg"),
         "drip_imagenet": (1_281_167, "n01440764/n01440764_10026.JPEG", None),
         "drip_queries": (50_000, "Q00000.jpg", "Q49999.jpg"),
@@ -207,3 +212,131 @@ def test_the_published_size_describes_the_published_data():
         "reid_query": (3_368, None, None),
         "reid_gallery": (19_732, None, None),
     }
+
+
+def test_the_published_sets_that_no_stage_needs_are_described_too():
+    inputs = read_inputs(PROJECT / "inputs.yaml")
+    optional = {name: row for name, row in inputs.items() if row.used_by is None}
+    assert {name: row.count for name, row in optional.items() if not name.startswith("published")} == {
+        "imagenet_test": 100_000,
+        "drip_imagenet_renamed": 1_431_167,
+        "drip_imagenet_order": 1,
+        "drip_face_frames": 476_584,
+        "drip_face_order": 1,
+        "reid_drawn_boxes": 25_259,
+        "tiny_imagenet_training": 200 * 501,
+        "tiny_imagenet_validation": 10_000,
+        "tiny_imagenet_test": 10_000,
+    }
+    published = {name: row.count for name, row in optional.items() if name.startswith("published")}
+    generated = [count for name, count in published.items() if "isc_100k_256" in name]
+    assert sorted(generated, key=str) == [2_000_000] * 10 + [None] * 2
+    assert published["published_sre2l_in1k_4k_ipc50"] == 50_000
+    assert published["published_labels_cutmix"] == 300 * 49
+
+
+@pytest.mark.parametrize("size", [PROJECT, PROJECT / "mini"])
+def test_every_set_says_how_to_get_it_and_every_family_of_pictures_has_its_names(size):
+    inputs = read_inputs(size / "inputs.yaml")
+    by_access = {}
+    for name, row in inputs.items():
+        by_access.setdefault(row.access, set()).add(name)
+    if size.name == "mini":
+        assert by_access == {"open": set(inputs)}
+    else:
+        assert {"training_images", "reid_training", "ground_truth"} <= by_access["agreement"]
+        assert by_access["registration"] == {
+            "labelled_training",
+            "labelled_validation",
+            "drip_imagenet",
+            "drip_imagenet_renamed",
+            "imagenet_test",
+        }
+    free = {"foreign_images", "drip_imagenet", "drip_templates"}
+    assert not [name for name, row in inputs.items() if not row.names and row.count != 1 and name not in free]
+
+
+def test_a_set_that_no_stage_needs_may_be_absent_but_not_be_wrong(size):
+    describe(size, photos=entry(), extra=entry(path="raw/extra", used_by=None))
+    assert [row["dataset"] for row in check_data(size)] == ["photos"]
+    (size / "raw/extra").mkdir()
+    (size / "raw/extra/P0.jpg").write_bytes(b"x")
+    with pytest.raises(Refusal, match="1 of 2 raw data sets.*\n  extra: 1 files, expected 3"):
+        check_data(size)
+    assert [row["dataset"] for row in check_data(size, used_by="isc")] == ["photos"]
+
+
+def test_a_set_that_no_stage_needs_is_missed_when_it_is_asked_for(size):
+    describe(size, photos=entry(), extra=entry(path="raw/extra", used_by=None))
+    with pytest.raises(Refusal, match="extra: nothing at raw/extra"):
+        check_data(size, ["extra"])
+
+
+def named(**changes):
+    return entry(names=["P{0..2}.jpg"], **changes)
+
+
+def test_a_missing_an_extra_and_a_renamed_file_are_named(size):
+    describe(size, photos=named())
+    assert check_data(size)
+    (size / "raw/photos/P1.jpg").rename(size / "raw/photos/P1.JPG")
+    with pytest.raises(Refusal, match="photos: P1.jpg is there as P1.JPG\n"):
+        check_data(size)
+    (size / "raw/photos/P1.JPG").rename(size / "raw/photos/copy of P1.jpg")
+    with pytest.raises(Refusal, match="photos: missing: P1.jpg; unexpected: copy of P1.jpg\n"):
+        check_data(size)
+
+
+def test_an_empty_file_is_named(size):
+    describe(size, photos=named())
+    (size / "raw/photos/P2.jpg").write_bytes(b"")
+    with pytest.raises(Refusal, match="photos: empty: P2.jpg\n"):
+        check_data(size)
+
+
+def test_a_stray_file_beside_class_folders_is_named(size):
+    for folder in "ab":
+        (size / f"raw/classes/{folder}").mkdir(parents=True)
+        (size / f"raw/classes/{folder}/1.png").write_bytes(b"x")
+    described = entry(
+        path="raw/classes", count=2, first=None, last=None, names=["<class>/#.png"], classes="classes.txt"
+    )
+    (size / "classes.txt").write_text("a\nb\n")
+    describe(size, classes=described)
+    assert check_data(size)[0]["count"] == 2
+    (size / "raw/classes/readme.txt").write_bytes(b"x")
+    with pytest.raises(Refusal, match="classes: 3 files, expected 2; unexpected: readme.txt"):
+        check_data(size)
+    (size / "classes.txt").unlink()
+    with pytest.raises(Refusal, match="no list of classes at classes.txt"):
+        check_data(size)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"access": "closed"}, "photos.access: expected open, registration, agreement or null, found closed"),
+        ({"names": ["P{0..8}.jpg"]}, "photos.count: the names are 9, found 3"),
+        ({"names": ["P{2..0}.jpg"]}, r"photos.names\[0\]: `\{2..0\}` in `P\{2..0\}.jpg`"),
+        ({"names": ["P{x}.jpg"]}, r"photos.names\[0\]: `\{x\}`"),
+        ({"names": ["P{0.jpg"]}, r"photos.names\[0\]: `\{`"),
+        ({"names": ["<class>/#.jpg"]}, "photos.classes: expected the file"),
+        ({"names": ["#.jpg"], "classes": "c"}, "photos.classes: expected the file"),
+        ({"per_group": [3]}, "photos.per_group: expected the fewest and the most"),
+        ({"used_by": 3}, "photos.used_by: expected text"),
+    ],
+)
+def test_a_bad_description_is_refused_by_file_and_key(size, changes, message):
+    describe(size, photos=entry(**changes))
+    with pytest.raises(Refusal, match=message):
+        check_data(size)
+
+
+def test_a_folder_that_may_not_be_listed_is_refused_by_name(size, monkeypatch):
+    def denied(path):
+        raise PermissionError(13, "Permission denied", path)
+
+    describe(size, photos=entry())
+    monkeypatch.setattr("checks.data_listing.os.scandir", denied)
+    with pytest.raises(Refusal, match="raw/photos: cannot be listed .Permission denied.: make it readable"):
+        check_data(size)
