@@ -1,0 +1,64 @@
+"""The raw data that a run started from: count, digests, licence and source, and never a copy."""
+
+from __future__ import annotations
+
+import json
+import posixpath
+
+from checks.inputs import read_inputs
+from checks.provenance.graph import ref
+from encore.runtime.refusal import Refusal
+
+
+def data_sets(run):
+    """{path of its record from the project's folder: row} of every data set that a stage checked; `source`
+    is what inputs.yaml says of it."""
+    found = {}
+    for stage in run.stages:
+        for recorded in stage.wrote:
+            if posixpath.dirname(recorded.path) == run.in_project("inputs"):
+                path = run.root / recorded.path
+                if path.is_file():
+                    found[recorded.path] = _row(path)
+    path = run.size.folder / "inputs.yaml"
+    inputs = read_inputs(path) if found and path.is_file() else {}
+    for row in found.values():
+        entry = inputs.get(row["dataset"])
+        row["source"] = entry.source if entry else "not stated"
+    return found
+
+
+def data_set(run, graph, discretion, row):
+    """The id of the entity of one data set."""
+    digest = row.get("sha256")
+    return graph.add(
+        f"#data/{row['dataset']}",
+        "Dataset",
+        name=row["dataset"],
+        alternateName=discretion.clean(run.in_project(row["path"])),
+        description=f"{row['count']:,} files, {row['bytes']:,} bytes, not in this crate; from: "
+        + discretion.clean(row["source"]),
+        license=row["licence"],
+        contentSize=str(row["bytes"]),
+        sha256=digest,
+        identifier=ref(_names_digest(graph, row)),
+    )
+
+
+def _names_digest(graph, row):
+    return graph.add(
+        f"#names/{row['dataset']}",
+        "PropertyValue",
+        name=f"file names of {row['dataset']}",
+        propertyID="sha256 of the sorted file names, one a line",
+        value=row["names_sha256"],
+    )
+
+
+def _row(path):
+    try:
+        row = json.loads(path.read_text(encoding="utf-8"))
+        assert {"dataset", "path", "count", "bytes", "names_sha256", "licence"} <= row.keys()
+    except (ValueError, AttributeError, AssertionError):
+        raise Refusal(f"{path}: not a record of a data set: write it again by `encore data`") from None
+    return row
