@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import csv
 import json
-from dataclasses import dataclass
+import math
+import os
+from array import array
+from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import unquote_to_bytes
 
 from markupsafe import Markup
 
-from checks.report.figures import histogram_figure
+from checks.report.figures import Series, line_figure
 from checks.report.page import templates
 from checks.report.thumbnails import thumbnail
 from encore.runtime.atomic import replacing
@@ -17,50 +21,72 @@ from encore.runtime.refusal import Refusal
 
 SIDE = 128
 MOST_QUERIES = 200
+MOST_REJECTED = 200
+BINS = 30
 HEADER = ["query_id", "reference_id", "score"]
+MATCH_KEYS = {
+    "folders",
+    "normalisation",
+    "queries_listed",
+    "rows",
+    "rows_left_out",
+    "scales",
+    "top",
+    "unlike",
+    "weights",
+    "width",
+}
 
 
 @dataclass(frozen=True)
 class Tile:
-    """One picture: its id, data URI, and score (None for a query)."""
+    """One picture: its id, data URI (None where it can no longer be read), and score (None for a query)."""
 
     id: str
-    picture: str
+    picture: str | None
     score: float | None = None
+    above: bool = False
 
 
-def write_gallery(folder, top=5, mini_weights=True):
+@dataclass
+class Ranked:
+    """What a matches.csv holds: the first 200 queries {query: [(reference, score), best first]}, the most
+    confident first, and all scores."""
+
+    shown: dict[str, list[tuple[str, float]]] = field(default_factory=dict)
+    scores: array = field(default_factory=lambda: array("d"))
+    best: array = field(default_factory=lambda: array("d"))
+
+
+def write_gallery(folder):
     """Write `gallery.html` into the worker's output folder and return its path.
 
-    Reads what the worker writes: matches.csv (query_id, reference_id, score; file names as ids),
-    files.json (the paths of queries and of references) and rejected.json (list of folder, name, reason).
-    At most 200 queries are shown, the most confident first; matches.csv holds them all.
+    Reads what the worker writes: matches.csv (query_id, reference_id, score, best first; ids are file names,
+    escaped as in a URL), match.json (folders and settings) and rejected.json (folder, name, reason). At most
+    200 queries are shown, the most confident first; matches.csv holds them all.
     """
     folder = Path(folder)
+    found = read_match(folder / "match.json")
     ranked = read_matches(folder / "matches.csv")
-    queries, references = read_files(folder / "files.json")
-    order = sorted(ranked, key=lambda query: (-ranked[query][0][1], query))
+    rejected = read_rejected(folder / "rejected.json")
+    places = {side: picture_path(found["folders"][side]["folder"]) for side in ("queries", "references")}
     rows = [
-        (_tile(query, queries, None), [_tile(name, references, score) for name, score in ranked[query][:top]])
-        for query in order[:MOST_QUERIES]
+        (
+            _tile(query, places["queries"]),
+            [_tile(name, places["references"], score, found["unlike"]) for name, score in matches],
+        )
+        for query, matches in ranked.shown.items()
     ]
-    best = [ranked[query][0][1] for query in order]
-    histogram = histogram_figure(
-        "scores",
-        f"Histogram of the best scores of {len(best)} queries",
-        best,
-        "best score of a query",
-        "queries",
-    )
     page = (
         templates()
         .get_template("gallery.html.j2")
         .render(
             rows=rows,
-            queries=len(order),
-            histogram=Markup(histogram),
-            mini_weights=mini_weights,
-            rejected=read_rejected(folder / "rejected.json"),
+            queries=len(ranked.best),
+            histogram=Markup(histogram(ranked, found["unlike"])),
+            found=found,
+            rejected=rejected[:MOST_REJECTED],
+            rejected_count=len(rejected),
         )
     )
     path = folder / "gallery.html"
@@ -69,50 +95,90 @@ def write_gallery(folder, top=5, mini_weights=True):
     return path
 
 
+def histogram(ranked, unlike=None):
+    """An `<svg>` element: how often each score comes, over all pairs listed and over each query's best."""
+    low, high = min(ranked.scores), max(ranked.scores)
+    width = (high - low) / BINS or 1.0
+    series = []
+    for label, scores in (("all pairs listed", ranked.scores), ("best of each query", ranked.best)):
+        counts = [0] * BINS
+        for score in scores:
+            counts[min(BINS - 1, int((score - low) / width))] += 1
+        x = [low + width * ((i + 1) // 2) for i in range(2 * BINS)]
+        series.append(
+            Series(label, [x[0], *x, x[-1]], [0.0, *(float(counts[i // 2]) for i in range(2 * BINS)), 0.0])
+        )
+    title = f"Histogram of {len(ranked.scores)} scores, and of the best scores of {len(ranked.best)} queries"
+    marks = None if unlike is None else ("", {unlike: "reached by chance"})
+    return line_figure("scores", title, series, "score", "pairs", size=(6.4, 2.8), marks=marks)
+
+
+def picture_path(name, folder=None):
+    """The path of a picture or folder by its id, in which %2C stands for a comma and so on."""
+    path = os.fsdecode(unquote_to_bytes(name))
+    return Path(path) if folder is None else folder / path
+
+
 def read_matches(path):
-    """{query: [(reference, score), best first]} of a matches.csv; raises Refusal naming file and line."""
+    """The Ranked of a matches.csv; raises Refusal naming file and line."""
     try:
         file = open(path, encoding="utf-8", newline="")
     except FileNotFoundError:
         raise Refusal(f"{path}: no such file: the matching worker has not written its result") from None
-    ranked = {}
+    ranked, seen = Ranked(), set()
     with file:
-        rows = csv.reader(file)
+        rows = csv.reader(file, quoting=csv.QUOTE_NONE)
         if next(rows, None) != HEADER:
             raise Refusal(f"{path}: expected the header {','.join(HEADER)}")
         for row in rows:
-            try:
-                query, reference, score = row
-                ranked.setdefault(query, []).append((reference, float(score)))
-            except ValueError:
-                raise Refusal(f"{path}: line {rows.line_num}: expected two names and a number") from None
-    if not ranked:
+            query, reference, score = _pair(path, rows.line_num, row)
+            ranked.scores.append(score)
+            if query not in seen:
+                seen.add(query)
+                ranked.best.append(score)
+                if len(ranked.shown) < MOST_QUERIES:
+                    ranked.shown[query] = []
+            if query in ranked.shown:
+                ranked.shown[query].append((reference, score))
+    if not ranked.scores:
         raise Refusal(f"{path}: no matches: no query picture could be read")
-    for matches in ranked.values():
-        matches.sort(key=lambda match: (-match[1], match[0]))
     return ranked
 
 
+def _pair(path, line, row):
+    try:
+        query, reference, text = row
+        score = float(text)
+    except ValueError:
+        score = math.nan
+    if not math.isfinite(score):
+        raise Refusal(f"{path}: line {line}: expected two names and a number")
+    return query, reference, score
+
+
+def read_match(path):
+    """What the worker says of its run, the dict of a match.json; raises Refusal for another file."""
+    found = _json(path)
+    if not isinstance(found, dict) or set(found) != MATCH_KEYS:
+        raise Refusal(f"{path}: expected the settings and counts of the matching worker: run it again")
+    return found
+
+
 def read_rejected(path):
-    """The pictures left out, as dicts with folder (queries or references), name and reason."""
+    """The pictures left out, as dicts with folder (queries, references or normalise-with), name and
+    reason."""
     rows = _json(path)
     if not isinstance(rows, list) or any(set(row) != {"folder", "name", "reason"} for row in rows):
         raise Refusal(f"{path}: expected a list of folder, name and reason from the matching worker")
     return rows
 
 
-def read_files(path):
-    """({query: path}, {reference: path}) of a files.json."""
-    files = _json(path)
-    if not isinstance(files, dict) or set(files) != {"queries", "references"}:
-        raise Refusal(f"{path}: expected the paths of queries and of references from the matching worker")
-    return files["queries"], files["references"]
-
-
-def _tile(name, files, score):
-    if name not in files:
-        raise Refusal(f"files.json: no path for {name}, which matches.csv names")
-    return Tile(name, thumbnail(Path(files[name]).read_bytes(), SIDE), score)
+def _tile(name, folder, score=None, unlike=None):
+    try:
+        picture = thumbnail(picture_path(name, folder).read_bytes(), SIDE)
+    except (OSError, ValueError, SyntaxError):  # gone or changed since the worker has read it
+        picture = None
+    return Tile(name, picture, score, unlike is not None and score is not None and score > unlike)
 
 
 def _json(path):

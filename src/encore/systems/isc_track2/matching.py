@@ -1,102 +1,97 @@
-"""Copies between two collections of pictures, by multi-scale descriptors of one network."""
+"""Copies between two collections of pictures: the best references of every query, by their descriptors.
+
+Score: the inner product of unit vectors, <q, r>; with pictures unlike both it is normalised as in the
+winning submission of the matching track (spec isc-track1-test 3): <q, r> - factor * beta(q), beta being the
+mean of the inner products of q with its `neighbours` nearest of those pictures. What a query shares with any
+picture does not count then, and scores of different queries can be compared. Track 2's stretching serves the
+same end in a file of descriptors, where there is no score that something could be taken off.
+"""
 
 from __future__ import annotations
 
-import csv
 from dataclasses import dataclass
-from typing import List
+from typing import Optional
 
-from encore.runtime.atomic import replacing, write_json
+import numpy as np
+
+from encore.runtime.progress import progress
 from encore.runtime.refusal import Refusal
-from encore.search.multi_scale import mean_of_scales
-from encore.search.nearest import nearest
-from encore.systems.isc.prepared_pictures import Preparation
+from encore.search.capped import Pairs
+from encore.search.nearest_in_blocks import block_rows, blocks, nearest_in_blocks
+from encore.search.score_normalisation import ScoreNormalisation
+
+MOST_ROWS = 500000
+"""Of a prediction file, by the rules of the competition."""
+ALL_BUT = 0.99
 
 
 @dataclass(frozen=True)
-class Match:
-    """`reference` is the query's match number `rank` (from 1); `score`: cosine similarity, in [-1, 1]."""
+class MatchRecipe:
+    """What is listed: the `top` references of each query, but `max_rows` rows in all at most, the best."""
 
-    query: str
-    reference: str
-    rank: int
-    score: float
+    top: int = 5
+    max_rows: int = MOST_ROWS
+    normalisation: Optional[ScoreNormalisation] = None
 
-
-@dataclass(frozen=True)
-class Skipped:
-    """A picture that was left out, the collection it is of ("queries" or "references"), and why."""
-
-    collection: str
-    name: str
-    reason: str
+    def __post_init__(self):
+        for name in ("top", "max_rows"):
+            if getattr(self, name) < 1:
+                raise Refusal(
+                    "--{}: expected 1 or more, found {}".format(name.replace("_", "-"), getattr(self, name))
+                )
 
 
-@dataclass(frozen=True)
-class MatchResult:
-    """All matches, query by query, best first; and the pictures that were left out."""
+@dataclass(frozen=True, eq=False)
+class Matches:
+    """`pairs`: Pairs of row numbers, by falling score, then query, then reference. `left_out`: rows beyond
+    the most. `unlike`: the score that 99 % of the queries (all, of less than 100) do not exceed with their
+    nearest of the pictures unlike both; None without such."""
 
-    matches: List[Match]
-    skipped: List[Skipped]
-
-    def write(self, path):
-        """Write the matches in the competition's format, best first a query: query_id,reference_id,score.
-
-        The ids are file names, quoted as CSV asks for.
-        """
-        with replacing(path, "w") as file:
-            writer = csv.writer(file, lineterminator="\n")
-            writer.writerow(("query_id", "reference_id", "score"))
-            for match in self.matches:
-                writer.writerow((_printable(match.query), _printable(match.reference), match.score))
-
-    def write_skipped(self, path):
-        """Write the pictures left out as a JSON list of {folder, name, reason}."""
-        write_json(
-            path,
-            [
-                {"folder": entry.collection, "name": _printable(entry.name), "reason": entry.reason}
-                for entry in self.skipped
-            ],
-        )
+    pairs: Pairs
+    left_out: int
+    unlike: Optional[float]
 
 
-def match_sources(queries, references, extractor, top=10):
-    """The `top` most similar references of every query picture: a MatchResult.
+def match(queries, references, recipe, training=None, products=None):
+    """The Matches of `queries` among `references`, by a MatchRecipe.
 
-    `queries`, `references`: objects with `names`, `read(i) -> bytes` and a length (as `open_source` gives).
-    Similarity is the inner product of the mean descriptors over the scales of `extractor`'s recipe. Pictures
-    that cannot be read are listed and skipped; Refusal when a side has none that can.
+    All are sets of `tiling` (or float32 (n, d)) of unit vectors; `training`: of pictures unlike both, for a
+    recipe with a normalisation. One block of each is in memory at a time. Refusal for fewer of them than
+    neighbours.
     """
-    query_names, query, skipped_queries = _described("queries", queries, extractor)
-    reference_names, reference, skipped_references = _described("references", references, extractor)
-    score, index = nearest(query, reference, top)
-    matches = [
-        Match(name, reference_names[row], rank, float(similarity))
-        for name, rows, similarities in zip(query_names, index, score)
-        for rank, (row, similarity) in enumerate(zip(rows, similarities), 1)
-    ]
-    return MatchResult(matches, skipped_queries + skipped_references)
+    norms, unlike = _norms(queries, training, recipe.normalisation, products)
+    score, index = _searched(queries, references, recipe.top, "search", products)
+    score += norms[:, None]
+    query = np.repeat(np.arange(score.shape[0]), score.shape[1])
+    reference, score = index.ravel(), score.ravel()
+    order = np.lexsort((reference, query, -score))[: recipe.max_rows]
+    pairs = Pairs(query[order], reference[order], score[order])
+    return Matches(pairs, len(score) - len(order), unlike)
 
 
-def _described(collection, images, extractor):
-    """(names, descriptors float32 (n, d), [Skipped]) of the pictures of `images` that can be read."""
-    scales = []
-    for size in extractor.recipe.scales:
-        rows, vectors, skipped = extractor.in_memory(images, Preparation(size))
-        scales.append(vectors)
-    skipped = [Skipped(collection, name, reason) for name, reason in skipped]
-    if not len(rows):
+def _norms(queries, training, normalisation, products):
+    """(-factor * beta(q) float32 (q,), the score `unlike`); zeros and None without a normalisation."""
+    if normalisation is None:
+        return np.zeros(queries.shape[0], dtype=np.float32), None
+    if training.shape[0] < normalisation.neighbours:
         raise Refusal(
-            "expected pictures among the {}, found {} files and none that can be read{}".format(
-                collection,
-                len(images),
-                ": {} ({})".format(skipped[0].name, skipped[0].reason) if skipped else "",
-            )
+            "--normalise-with: expected at least {} pictures that can be read (--top-training), found "
+            "{}".format(normalisation.neighbours, training.shape[0])
         )
-    return [images.names[row] for row in rows], mean_of_scales(scales), skipped
+    score, _ = _searched(queries, training, normalisation.neighbours, "normalisation", products)
+    beta = score[:, -1] if normalisation.reduction == "min" else score.mean(axis=1, dtype=np.float32)
+    norms = np.float32(-normalisation.factor) * beta
+    nearest = np.sort(score[:, 0] + norms)
+    place = len(nearest) - 1 if len(nearest) < 100 else int(np.ceil(ALL_BUT * len(nearest))) - 1
+    return norms, float(nearest[place])
 
 
-def _printable(value):
-    """Text that UTF-8 can hold: a file name may carry bytes that are no text."""
-    return value.encode("utf-8", "backslashreplace").decode("utf-8")
+def _searched(queries, references, k, what, products):
+    """`nearest_in_blocks` with a progress bar."""
+    rows = block_rows(references.shape[1])
+    total = references.shape[0] * len(blocks(queries.shape[0], rows))
+    bar = progress(None, total, what)
+    try:
+        return nearest_in_blocks(queries, references, k, products=products, advanced=bar.update)
+    finally:
+        bar.close()

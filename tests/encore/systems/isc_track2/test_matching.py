@@ -1,78 +1,71 @@
-import csv
-import json
-
 import numpy as np
 import pytest
 
-from encore.data.image_source import open_source
 from encore.runtime.refusal import Refusal
-from encore.systems.isc.extraction import ExtractionRecipe, Extractor
-from encore.systems.isc.prepared_pictures import Preparation
-from encore.systems.isc_track2.matching import Match, MatchResult, Skipped, match_sources
-from tests.encore.systems.isc.pictures import Pictures, png, small_network
-
-RECIPE = ExtractionRecipe(scales=(24, 32), batch_size=4)
+from encore.search.score_normalisation import ScoreNormalisation, normalised_pairs
+from encore.search.tiling import InMemory
+from encore.systems.isc_track2.matching import MatchRecipe, match
 
 
-@pytest.fixture(scope="module")
-def extractor():
-    return Extractor(small_network(), RECIPE)
+def rows(values, what="queries"):
+    return InMemory(np.array(values, dtype=np.float32), what)
 
 
-def test_copies_are_found_first_and_unreadable_pictures_listed(tmp_path, extractor):
-    for folder, seeds in (("queries", (3, 1)), ("references", (0, 1, 2, 3))):
-        (tmp_path / folder).mkdir()
-        for seed in seeds:
-            (tmp_path / folder / "{}, {}.png".format(folder, seed)).write_bytes(png(seed))
-    (tmp_path / "references" / "notes.txt").write_text("no picture")
-    result = match_sources(
-        open_source(tmp_path / "queries"), open_source(tmp_path / "references"), extractor, top=2
-    )
-    first = [match for match in result.matches if match.rank == 1]
-    assert [(match.query, match.reference) for match in first] == [
-        ("queries, 1.png", "references, 1.png"),
-        ("queries, 3.png", "references, 3.png"),
-    ]
-    assert all(match.score == pytest.approx(1, abs=1e-5) for match in first)
-    assert [match.rank for match in result.matches] == [1, 2, 1, 2]
-    assert [(skipped.collection, skipped.name) for skipped in result.skipped] == [("references", "notes.txt")]
-    assert "not a readable picture" in result.skipped[0].reason
+def units(count, seed, width=8):
+    vectors = np.random.RandomState(seed).standard_normal((count, width)).astype(np.float32)
+    return rows(vectors / np.linalg.norm(vectors, axis=1, keepdims=True))
 
 
-def test_scores_are_products_of_the_mean_descriptors(extractor):
-    queries = Pictures({"a": png(0), "b": png(1)})
-    references = Pictures({"c": png(2), "d": png(3), "e": png(4)})
-
-    def described(images):
-        scales = [extractor.in_memory(images, Preparation(size))[1].astype(np.float64) for size in (24, 32)]
-        mean = sum(scales) / 2
-        return mean / np.linalg.norm(mean, axis=1, keepdims=True)
-
-    products = described(queries) @ described(references).T
-    for match in match_sources(queries, references, extractor, top=10).matches:
-        row, column = "ab".index(match.query), "cde".index(match.reference)
-        assert match.score == pytest.approx(products[row, column], abs=1e-5)
-        assert match.rank == 1 + (products[row] > products[row, column]).sum()
+def test_the_best_references_of_each_query_come_by_score_then_query_then_reference():
+    # products: query 0: 1, 0, 0.8, 1; query 1: 0, 1, 0.6, 0
+    found = match(rows([[1, 0], [0, 1]]), rows([[1, 0], [0, 1], [0.8, 0.6], [1, 0]]), MatchRecipe(top=2))
+    assert found.pairs.query.tolist() == [0, 0, 1, 1]
+    assert found.pairs.reference.tolist() == [0, 3, 1, 2]
+    assert found.pairs.score.tolist() == pytest.approx([1, 1, 1, 0.6])
+    assert found.left_out == 0 and found.unlike is None
 
 
-def test_collections_without_pictures_are_refused(extractor):
-    some, none, broken = Pictures({"a": png(0)}), Pictures({}), Pictures({"b": b""})
-    with pytest.raises(Refusal, match="among the queries, found 0 files"):
-        match_sources(none, some, extractor)
-    with pytest.raises(Refusal, match="among the references, found 1 files and none that can be read: b"):
-        match_sources(some, broken, extractor)
+def test_only_the_best_rows_are_kept():
+    found = match(rows([[1, 0], [0, 1]]), rows([[1, 0], [0, 1], [0.8, 0.6]]), MatchRecipe(top=3, max_rows=4))
+    assert found.pairs.score.tolist() == pytest.approx([1, 1, 0.8, 0.6]) and found.left_out == 2
 
 
-def test_results_are_written_as_csv(tmp_path):
-    result = MatchResult(
-        [Match('a, "b".png', "c\udcff.png", 1, 0.5)], [Skipped("queries", "d", "it is empty")]
-    )
-    result.write(tmp_path / "matches.csv")
-    result.write_skipped(tmp_path / "rejected.json")
-    with open(str(tmp_path / "matches.csv"), encoding="utf-8", newline="") as file:
-        assert list(csv.reader(file)) == [
-            ["query_id", "reference_id", "score"],
-            ['a, "b".png', "c\\udcff.png", "0.5"],
-        ]
-    skipped = json.loads((tmp_path / "rejected.json").read_text())
-    assert skipped == [{"folder": "queries", "name": "d", "reason": "it is empty"}]
+def test_what_a_query_shares_with_pictures_unlike_both_is_taken_off():
+    # query 0 is near both training pictures: beta = (0.8 + 0.6) / 2; query 1: (0.6 + 0.8) / 2, all times 2
+    queries, references, training = rows([[1, 0], [0, 1]]), rows([[1, 0]]), rows([[0.8, 0.6], [0.6, 0.8]])
+    found = match(queries, references, MatchRecipe(normalisation=ScoreNormalisation(2, 2.0)), training)
+    assert found.pairs.score.tolist() == pytest.approx([1 - 2 * 0.7, 0 - 2 * 0.7])
+    # the nearest training picture of either is at 0.8
+    assert found.unlike == pytest.approx(0.8 - 2 * 0.7)
+
+
+def test_normalised_scores_are_those_of_the_published_search():
+    queries, references, training = units(40, 0), units(300, 1), units(90, 2)
+    normalisation = ScoreNormalisation()
+    assert (normalisation.neighbours, normalisation.factor) == (10, 2.0)
+    found = match(queries, references, MatchRecipe(300, normalisation=normalisation), training)
+    norms = normalisation.norms(queries, training)
+    published = normalised_pairs(queries, references, norms, 40 * 300)
+    order = np.lexsort((found.pairs.reference, found.pairs.query))
+    assert np.array_equal(found.pairs.reference[order], published.reference)
+    assert np.allclose(found.pairs.score[order], published.score, atol=1e-6)
+
+
+def test_of_many_queries_one_in_a_hundred_may_exceed_the_score_of_the_unlike():
+    queries, training = units(1000, 0), units(50, 2)
+    recipe = MatchRecipe(1, normalisation=ScoreNormalisation(1, 0.0))
+    found = match(queries, units(10, 1), recipe, training)
+    nearest = queries.read(0, 1000).dot(training.read(0, 50).T).max(axis=1)
+    assert (nearest > found.unlike + 1e-6).sum() == 10
+
+
+def test_too_few_pictures_to_normalise_with_are_refused():
+    recipe = MatchRecipe(normalisation=ScoreNormalisation(10))
+    with pytest.raises(Refusal, match="--normalise-with: expected at least 10 .* found 9"):
+        match(units(2, 0), units(3, 1), recipe, units(9, 2))
+
+
+@pytest.mark.parametrize(("values", "message"), [({"top": 0}, "--top"), ({"max_rows": 0}, "--max-rows")])
+def test_rows_below_one_are_refused(values, message):
+    with pytest.raises(Refusal, match=message):
+        MatchRecipe(**values)
