@@ -16,7 +16,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export DVC_NO_ANALYTICS := 1
 unexport PYTHONPATH
 
-.PHONY: help setup mini test lint bench report clean locks locks-check dependencies legacy-test images gpu-check
+.PHONY: help setup mini test lint bench report clean locks locks-check dependencies legacy-test images gpu-check pull reference
 
 help:
 	@echo "make mini    run every system end to end at mini size, verify the claims, write the report"
@@ -28,6 +28,8 @@ help:
 	@echo "make images  build both images and prove them"
 	@echo "make gpu-check    check and measure the GPU of this machine into benchmarks/gpu-<name>.json"
 	@echo "make locks   make the locks of all environments again; make locks-check checks them"
+	@echo "make pull    fetch the stored artefacts of the mini run: \`encore verify mini --from-predictions\` judges them"
+	@echo "make reference  for maintainers, after a clean \`make mini\`: store that run's artefacts and record"
 	@echo "make clean   remove what runs have made (not the environment)"
 
 .venv/ready: locks/cpu.txt locks/cpu-rest.txt locks/assets.txt pyproject.toml
@@ -48,7 +50,7 @@ setup: .venv/ready
 mini: .venv/ready
 	bin/mini
 	@verified=0; .venv/bin/encore verify mini || verified=$$?; \
-	.venv/bin/encore report mini && exit $$verified
+	.venv/bin/encore crate mini && .venv/bin/encore report mini && exit $$verified
 
 test: .venv/ready
 	$(PYTHON) -m pytest -n 2
@@ -64,8 +66,19 @@ bench: .venv/ready
 report: .venv/ready
 	.venv/bin/encore report mini
 
+# The small outputs of the stored run, from mini/artefacts in this repository, whatever remote you have set.
+pull: .venv/ready
+	.venv/bin/dvc pull --remote mini mini/dvc.yaml
+
+reference: .venv/ready
+	@.venv/bin/dvc status --quiet mini/dvc.yaml || { echo "encore: mini has not run to its end: run 'make mini' first" >&2; exit 2; }
+	rm -rf mini/artefacts
+	.venv/bin/dvc push --remote mini mini/dvc.yaml
+	chmod -R u+w mini/artefacts
+	.venv/bin/encore reference mini
+
 clean:
-	rm -rf {,mini/}{.work,data,models,descriptors,predictions,submission,inputs,metrics,plots,fingerprints,report}
+	rm -rf {,mini/}{.work,data,models,descriptors,predictions,submission,evidence,inputs,metrics,plots,fingerprints,report}
 
 dependencies: .venv/ready
 	.venv/bin/encore dependencies --write

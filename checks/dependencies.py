@@ -72,6 +72,28 @@ def update(path, root):
     return list(stale)
 
 
+def mini_problem(root):
+    """What is wrong with mini/dvc.yaml beside dvc.yaml, None where it is a copy, or where there is no mini.
+
+    It is a file: inside a git revision DVC does not follow a link, and then no diff of any size works.
+    """
+    mini = Path(root) / "mini" / "dvc.yaml"
+    if not mini.parent.is_dir():
+        return None
+    if mini.is_symlink() or not mini.is_file() or mini.read_bytes() != (Path(root) / "dvc.yaml").read_bytes():
+        return "mini/dvc.yaml: not a copy of dvc.yaml; run `encore dependencies --write`"
+    return None
+
+
+def copy_to_mini(root):
+    """Make mini/dvc.yaml a copy of dvc.yaml; returns whether it was none."""
+    if mini_problem(root) is None:
+        return False
+    with replacing(Path(root) / "mini" / "dvc.yaml", "wb") as file:
+        file.write((Path(root) / "dvc.yaml").read_bytes())
+    return True
+
+
 def _replace(body, wanted):
     """Put the generated entries where the first of the old ones stood, else in front.
 

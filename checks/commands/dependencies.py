@@ -17,12 +17,14 @@ def dependencies(
     root: Annotated[Path, typer.Option(help="folder of dvc.yaml", show_default="the project")] = PROJECT,
 ):
     """Check that every DVC stage depends on exactly the first-party files it imports; exit 1 when stale."""
-    from checks.dependencies import load, stale_stages, update
+    from checks.dependencies import copy_to_mini, load, mini_problem, stale_stages, update
 
     path = root / "dvc.yaml"
     if write:
         for name in update(path, root):
             print(f"{name}: rewritten")
+        if copy_to_mini(root):
+            print("mini/dvc.yaml: rewritten")
         return
     stale = stale_stages(root, load(path))
     for name, (has, wanted) in stale.items():
@@ -30,4 +32,7 @@ def dependencies(
             f"{name}: stale: lacks {sorted(set(wanted) - set(has)) or 'nothing'}, "
             f"has too much {sorted(set(has) - set(wanted)) or 'nothing'}; run `encore dependencies --write`"
         )
-    raise typer.Exit(1 if stale else 0)
+    problem = mini_problem(root)
+    if problem:
+        print(problem)
+    raise typer.Exit(1 if stale or problem else 0)

@@ -130,11 +130,19 @@ def test_comments_after_a_list_survive_when_its_last_entry_changes(project):
     assert "gone.py" not in found and "\n\n  # second stage\n  use:" in found
 
 
-def test_a_link_to_the_file_stays_a_link(project):
+@pytest.mark.parametrize("before", ["nothing", "a link", "an older text"])
+def test_mini_holds_a_copy_of_the_file(project, capsys, before):
     (project / "mini").mkdir()
-    (project / "mini/dvc.yaml").symlink_to("../dvc.yaml")
-    update(project / "mini/dvc.yaml", project)
-    assert (project / "mini/dvc.yaml").is_symlink() and "shards.py" in (project / "dvc.yaml").read_text()
+    mini = project / "mini/dvc.yaml"
+    if before == "a link":
+        mini.symlink_to("../dvc.yaml")
+    elif before == "an older text":
+        mini.write_text("stages: {}\n")
+    assert run(project, "--write") == 0 and "mini/dvc.yaml: rewritten" in capsys.readouterr().out
+    assert not mini.is_symlink() and mini.read_bytes() == (project / "dvc.yaml").read_bytes()
+    assert run(project) == 0
+    mini.write_text("stages: {}\n")
+    assert run(project) == 1 and "mini/dvc.yaml: not a copy of dvc.yaml" in capsys.readouterr().out
 
 
 def test_a_stage_that_does_not_exist_and_a_missing_file_are_refused(project):
