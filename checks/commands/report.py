@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from checks.commands import ClaimsOption, FolderArgument, app
+from checks.commands import ClaimsOption, FolderArgument, JsonOption, app, print_json
 from checks.size import Size
 
 
 @app.command(epilog="Example: [bold]encore report mini[/]")
-def report(folder: FolderArgument = Path("."), claims: ClaimsOption = None):
-    """Write report/index.html: verdicts, curves, copies, matches, photographs, environments, on one page."""
-    from checks.report.page import write_report
+def report(folder: FolderArgument = Path("."), claims: ClaimsOption = None, as_json: JsonOption = False):
+    """Write report/index.html: verdicts with their evidence, pictures and curves by system, published claims
+    and what they take, cost, environments, on one page."""
+    from checks.report.page import make_report
 
-    print(write_report(Size.of(folder, claims)))
+    made = make_report(Size.of(folder, claims))
+    if as_json:
+        print_json({"path": str(made.path), "missing": made.missing})
+    else:
+        print(made.path)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from checks.report.figures import SERIES, Series, line_figure
+from checks.report.figures import BELOW, MOST_LINES, SERIES, WIDE, Series, line_figure
 from checks.report.ingredients import Missing, need, read_columns
 from encore.runtime.refusal import Refusal
 
@@ -38,21 +38,49 @@ def training_curves(folder, system="isc_track2"):
     ]
 
 
+def model_curves(folder, place, x, y, labels):
+    """SVGs of one column of every CSV in `place` below the size folder, a line for each model.
+
+    `x`, `y`: columns; `labels`: (of x, of y). A model that has no such column, or no value in it, has no
+    line.
+    """
+    runs = [(path.stem, read_columns(path)) for path in sorted((folder / place).glob("*.csv"))]
+    series = [_present(name, found[x], found[y]) for name, found in runs if {x, y} <= set(found)]
+    series = [line for line in series if line.x]
+    if not series:
+        raise Missing(f"{place} holds no curve yet")
+    name = place.replace("/", "-").replace("_", "-")
+    parts = math.ceil(len(series) / MOST_LINES)
+    figures = []
+    for part in range(parts):
+        lines = series[part * len(series) // parts : (part + 1) * len(series) // parts]
+        ends = ", ".join(f"{line.label} ends at {line.y[-1]:.2f}" for line in lines)
+        title = f"{labels[1]} by {labels[0]}: {ends}"
+        figures.append(line_figure(f"{name}-{part}", title, lines, *labels, size=WIDE, legend=BELOW))
+    return figures
+
+
 def precision_recall(folder, system="isc_track2"):
-    """One SVG with a line for each model of `plots/<system>/precision_recall/`, the trained one first."""
-    place = need(folder, f"plots/{system}/precision_recall")
+    """One SVG with a line for each model of `plots/<system>/precision_recall/`, the trained one first, or
+    with the one of `plots/<system>/precision_recall.csv`."""
+    if (folder / "plots" / system / "precision_recall.csv").is_file():
+        paths = [folder / "plots" / system / "precision_recall.csv"]
+    else:
+        place = need(folder, f"plots/{system}/precision_recall")
+        paths = sorted(place.glob("*.csv"), key=lambda path: (path.stem != "trained", path.stem))
     series = []
-    for path in sorted(place.glob("*.csv"), key=lambda path: (path.stem != "trained", path.stem)):
+    for path in paths:
         columns = read_columns(path)
         if set(columns) != {"recall", "precision"}:
             raise Refusal(f"{path}: expected the columns recall and precision, found {', '.join(columns)}")
-        series.append(Series(path.stem, columns["recall"], columns["precision"]))
+        name = "all models" if path.stem == "precision_recall" else path.stem
+        series.append(Series(name, columns["recall"], columns["precision"]))
+    series = [line for line in series if line.x]
     if not series:
         raise Missing(f"plots/{system}/precision_recall holds no curve yet")
     title = f"Precision against recall: {', '.join(line.label for line in series)}"
-    return line_figure(
-        "precision-recall", title, series, "recall", "precision", unit_square=True, size=(5.2, 3.6)
-    )
+    name = f"{system}-precision-recall"
+    return line_figure(name, title, series, "recall", "precision", unit_square=True, size=WIDE)
 
 
 def distillation_curves(folder, system="fkd"):

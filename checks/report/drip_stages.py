@@ -7,7 +7,7 @@ import json
 import math
 from dataclasses import dataclass
 
-from checks.report.figures import Series, line_figure
+from checks.report.figures import BELOW, Series, line_figure
 from checks.report.ingredients import Missing, need
 from encore.runtime.refusal import Refusal
 
@@ -118,9 +118,9 @@ def stage_figure(stages):
         "epoch, counted over the stages",
         "mean loss of the epoch",
         points=sum(map(len, stages)) <= FEW_EPOCHS,
-        legend="best",
+        legend=BELOW,
         marks=("classes of the stage", starts),
-        size=(6.4, 3.6),
+        size=(4.5, 3.6),
     )
 
 

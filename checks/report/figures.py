@@ -15,6 +15,10 @@ STROKES = ("solid", (0, (4, 1.5)))
 """Of the first lines, as many as there are colours, and of the next."""
 MOST_LINES = len(SERIES) * len(STROKES)
 MOST_POINTS = 600
+WIDE = (4.5, 3.2)
+"""Inches of a figure that stands alone: on a phone its text is still about as many pixels high as points."""
+BELOW = "below"
+LEGEND_COLUMNS, LEGEND_ROW = 3, 0.2
 
 
 @dataclass(frozen=True)
@@ -34,7 +38,7 @@ def line_figure(
     y_label,
     *,
     unit_square=False,
-    size=(5.2, 3.0),
+    size=WIDE,
     legend="upper right",
     points=False,
     marks=None,
@@ -42,11 +46,15 @@ def line_figure(
     """An `<svg>` element with one line per series; `name` makes its ids unique in the page, `title` is its
     alternative text.
 
-    `unit_square`: both axes run from 0 to 1. `legend`: where it stands. `points`: they are drawn too.
-    `marks`: (label, {x: text}) of upright lines, named above the figure. NaN parts a line. Long series are
-    thinned to 600 points, first and last kept. More than `MOST_LINES` series are an error.
+    `unit_square`: both axes run from 0 to 1. `legend`: where it stands, in the axes or `below` them.
+    `points`: they are drawn too. `marks`: (label, {x: text}) of upright lines, named above the figure. NaN
+    parts a line. Long series are thinned to 600 points, first and last kept. More than `MOST_LINES` series
+    are an error.
     """
-    with _drawing(name, size) as (figure, axes):
+    below = legend == BELOW and len(series) > 1
+    columns = _columns([line.label for line in series], size[0]) if below else 1
+    rows = -(-len(series) // columns) if below else 0
+    with _drawing(name, (size[0], size[1] + LEGEND_ROW * max(0, rows - 1))) as (figure, axes):
         pens = [(colour, stroke) for stroke in STROKES for colour in SERIES]
         for line, (colour, stroke) in zip(series, pens[: len(series)], strict=True):
             marker = "o" if points or len(line.x) == 1 else None  # a line of one point is invisible
@@ -69,9 +77,17 @@ def line_figure(
             _mark(axes, *marks)
         if unit_square:
             axes.set(xlim=(0, 1.01), ylim=(0, 1.02))
-        if len(series) > 1:
+        if below:
+            figure.legend(frameon=False, loc="outside lower center", ncols=columns, handlelength=1.6)
+        elif len(series) > 1:
             axes.legend(frameon=False, loc=legend)
         return _inline(_save(figure), name, title)
+
+
+def _columns(labels, inches):
+    """So many columns of a legend fit below a figure: 6.2 points a letter, 44 for the line and the gaps."""
+    widest = 44 + 6.2 * max(map(len, labels))
+    return max(1, min(LEGEND_COLUMNS, len(labels), int(72 * inches // widest)))
 
 
 def _mark(axes, label, texts):
@@ -83,7 +99,7 @@ def _mark(axes, label, texts):
     above.spines["top"].set_visible(False)
 
 
-def bar_figure(name, title, labels, values, x_label, size=(5.2, 3.0)):
+def bar_figure(name, title, labels, values, x_label, size=WIDE):
     """An `<svg>` element with one horizontal bar for each of `labels`, from the top, its value beside it."""
     with _drawing(name, size) as (figure, axes):
         bars = axes.barh(range(len(values)), values, color=SERIES[0], height=0.7)
@@ -95,7 +111,7 @@ def bar_figure(name, title, labels, values, x_label, size=(5.2, 3.0)):
         return _inline(_save(figure), name, title)
 
 
-def histogram_figure(name, title, values, x_label, y_label, size=(5.2, 2.2)):
+def histogram_figure(name, title, values, x_label, y_label, size=(4.5, 2.2)):
     """An `<svg>` element with the histogram of `values` in 30 equal bins (drawn as a stepped line)."""
     low, high = min(values), max(values)
     width = (high - low) / 30 or 1.0
@@ -117,7 +133,7 @@ def _drawing(name, size):
     style = {
         "svg.fonttype": "none",
         "svg.hashsalt": name,
-        "font.size": 9,
+        "font.size": 10,
         "text.color": INK,
         "axes.labelcolor": INK,
         "axes.edgecolor": LINE,

@@ -23,7 +23,7 @@ def ladder(folder, system="isc_track1"):
         f"{label} {value:.3f}" for label, value in steps
     )
     return bar_figure(
-        "ladder", title, labels, values, "micro average precision", size=(5.2, 0.8 + 0.27 * len(steps))
+        "ladder", title, labels, values, "micro average precision", size=(4.5, 0.8 + 0.27 * len(steps))
     )
 
 

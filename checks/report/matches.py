@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from pathlib import PurePath
 
@@ -31,7 +32,7 @@ class Row:
     """A query, its best matches, and the true reference where it is not among them (`rank` counts from 1).
 
     `has_match` False: a distractor, for which every match is wrong. `rank` None: the true reference was not
-    returned.
+    returned. `alike`: how many other queries of its kind have no prediction either, where it has none.
     """
 
     query: Tile
@@ -39,6 +40,7 @@ class Row:
     has_match: bool
     missed: Tile | None = None
     rank: int | None = None
+    alike: int = 0
 
 
 class PictureSet:
@@ -59,23 +61,29 @@ class PictureSet:
         return Tile(name, thumbnail(self._source.read(self._positions[name]), SIDE), score, right)
 
 
-def gallery(folder, system="isc_track2", model="trained", matched=9, distractors=3):
+PREDICTIONS = {
+    "isc_track2": "predictions/isc_track2/trained.csv",
+    "isc_track1": "submission/isc_track1/submit_50k.csv",
+}
+
+
+def gallery(folder, system="isc_track2", matched=9, distractors=3):
     """Rows for queries that have a match, from the most to the least confident, and for some distractors."""
-    predictions_file = need(folder, f"predictions/{system}/{model}.csv")
+    predictions_file = need(folder, PREDICTIONS[system])
     truth_file = need(folder, "data/isc_queries/ground_truth.csv")
     need(folder, "data/isc_queries/manifest.json")
     queries = PictureSet(folder, "data/isc_queries")
     references = PictureSet(folder, reference_source(need(folder, "params.yaml"), system))
     ranked, truth = _ranked(predictions_file, truth_file)
-    by_confidence = sorted(
-        truth, key=lambda query: (-ranked[query][0][1] if ranked.get(query) else 0.0, query)
-    )
-    with_match = [query for query in by_confidence if truth[query]]
-    without = [query for query in by_confidence if not truth[query]]
-    return [
-        _row(query, ranked.get(query, []), truth[query], queries, references)
-        for query in _spread(with_match, matched) + _spread(without, distractors)
-    ]
+    rows = []
+    for has_match, count in ((True, matched), (False, distractors)):
+        names = sorted(query for query in truth if bool(truth[query]) == has_match)
+        answered = sorted((query for query in names if ranked.get(query)), key=lambda q: -ranked[q][0][1])
+        silent = [query for query in names if not ranked.get(query)]
+        for query in _spread(answered, count - bool(silent)) + silent[:1]:
+            row = _row(query, ranked.get(query, []), truth[query], queries, references)
+            rows.append(dataclasses.replace(row, alike=0 if row.matches else len(silent) - 1))
+    return rows
 
 
 def reference_source(path, system):
@@ -123,4 +131,4 @@ def _spread(items, count):
     """`count` of `items` at even distances, the first and the last among them."""
     if len(items) <= count:
         return items
-    return [items[round(i * (len(items) - 1) / (count - 1))] for i in range(count)]
+    return [items[round(i * (len(items) - 1) / max(1, count - 1))] for i in range(count)]

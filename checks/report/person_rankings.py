@@ -11,7 +11,7 @@ from pathlib import PurePosixPath
 
 from checks.fields import read_fields
 from checks.recipe import read_parameters, section_of
-from checks.report.figures import MOST_LINES, Series, line_figure
+from checks.report.figures import BELOW, MOST_LINES, Series, line_figure
 from checks.report.ingredients import Missing, need, read_columns
 from checks.report.thumbnails import thumbnail
 from encore.data.image_source import open_source
@@ -183,9 +183,9 @@ def cmc_figures(curves):
                 "rank",
                 "queries with a right match (%)",
                 points=True,
-                legend="lower right",
+                legend=BELOW,
                 marks=("ranks of the table", {rank: str(rank) for rank in TABLE_RANKS if rank <= last}),
-                size=(6.4, 3.6),
+                size=(4.5, 3.6),
             )
         )
     return figures

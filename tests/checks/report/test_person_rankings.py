@@ -151,7 +151,7 @@ def test_a_run_that_has_not_been_evaluated_is_named_and_the_others_are_shown(ran
     (ranked.mini / "metrics/reid/evaluate/pcb.json").unlink()
     (ranked.mini / "plots/reid/cmc/pcb.csv").unlink()
     text = section(ranked)
-    assert "<h3>What plain ranks first</h3>" in text and "<svg" in text
+    assert "<h4>What plain ranks first</h4>" in text and "<svg" in text
     assert '<td colspan="10"><span class="mark open">not run</span></td>' in text
     assert (
         "metrics/reid/evaluate/pcb.json, plots/reid/cmc/pcb.csv are missing: their stages have not run"
