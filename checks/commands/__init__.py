@@ -40,6 +40,16 @@ def print_problems(lines, as_json=False):
     raise typer.Exit(1 if lines else 0)
 
 
+def print_written(names, as_json=False):
+    """Print what was written anew, a line each, or all as a JSON list."""
+    names = list(names)
+    if as_json:
+        print_json(names)
+        return
+    for name in names:
+        print(f"{name}: rewritten")
+
+
 def print_table(columns, rows, as_json=False):
     """Print rows (mappings) as a table of `columns`, or as a JSON list."""
     if as_json:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from checks.commands import app, print_problems
+from checks.commands import JsonOption, app, print_problems
 from checks.size import PROJECT
 from encore.runtime.refusal import Refusal
 
@@ -17,6 +17,7 @@ def dockerfiles(
     root: Annotated[
         Path, typer.Option(help="folder of the Dockerfiles", show_default="the project")
     ] = PROJECT,
+    as_json: JsonOption = False,
 ):
     """Check that every Dockerfile keeps the rules that let it build years later; exit 1 if one does not."""
     from checks.dockerfiles import dockerfile_problems
@@ -24,4 +25,4 @@ def dockerfiles(
     paths = sorted(root.glob("Dockerfile.*"))
     if not paths:
         raise Refusal(f"{root}: there is no Dockerfile.<environment>: name the folder of a project")
-    print_problems([problem for path in paths for problem in dockerfile_problems(path)])
+    print_problems([problem for path in paths for problem in dockerfile_problems(path)], as_json)

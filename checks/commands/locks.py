@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from checks.commands import app, print_problems
+from checks.commands import JsonOption, app, print_problems, print_written
 from checks.size import PROJECT
 from encore.runtime.refusal import Refusal
 
@@ -19,6 +19,7 @@ def locks(
         bool, typer.Option("--offline", help="check without asking the package index")
     ] = False,
     root: Annotated[Path, typer.Option(help="folder of locks/", show_default="the project")] = PROJECT,
+    as_json: JsonOption = False,
 ):
     """Make every environment's lock, or check digests, inputs, Dockerfiles and drift; exit 1 on a problem."""
     from checks.locks import check_locks, write_locks
@@ -26,7 +27,6 @@ def locks(
     if write and offline:
         raise Refusal("--write asks the package index: leave out --offline")
     if write:
-        for name in write_locks(root):
-            print(f"{name}: rewritten")
+        print_written(write_locks(root), as_json)
         return
-    print_problems(check_locks(root, resolve=not offline))
+    print_problems(check_locks(root, resolve=not offline), as_json)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from checks.commands import ClaimsOption, FolderArgument, app
+from checks.commands import ClaimsOption, FolderArgument, JsonOption, app, print_json
 from checks.size import Size
 
 
@@ -18,6 +18,7 @@ def recipe(
     freeze: Annotated[
         bool, typer.Option("--freeze", help="store these parameters as the stated ones")
     ] = False,
+    as_json: JsonOption = False,
 ):
     """Compare params.yaml with the parameters that the claims belong to; exit 1 when they differ."""
     from checks.claims import read_all_claims
@@ -30,9 +31,15 @@ def recipe(
     systems = systems_behind(size.folder, [claim.metric.file for claim in claims])
     if freeze:
         write_frozen(read_parameters(size.folder / "params.yaml"), systems, size.frozen_recipe)
-        print(size.frozen_recipe)
+        if as_json:
+            print_json({"written": str(size.frozen_recipe)})
+        else:
+            print(size.frozen_recipe)
         return
     objections = {system: recipe_objection(size, [system]) for system in systems}
-    for system, objection in objections.items():
-        print(f"{system}: {objection or 'as stated'}")
+    if as_json:
+        print_json(objections)
+    else:
+        for system, objection in objections.items():
+            print(f"{system}: {objection or 'as stated'}")
     raise typer.Exit(1 if any(objections.values()) else 0)

@@ -113,9 +113,9 @@ def test_a_new_and_a_dropped_import_make_a_stage_stale(project, capsys):
     update(project / "dvc.yaml", project)
     (project / "stages/toy/use.py").write_text("import encore.runtime.seeds\n")
     assert run(project) == 1
-    printed = capsys.readouterr().out
+    printed = capsys.readouterr().err
     assert (
-        printed.startswith("use: stale: lacks ['${root}/src/encore/runtime/seeds.py']")
+        printed.startswith("encore: use: stale: lacks ['${root}/src/encore/runtime/seeds.py']")
         and "shards.py" in printed
     )
     assert run(project, "--write") == 0
@@ -142,7 +142,7 @@ def test_mini_holds_a_copy_of_the_file(project, capsys, before):
     assert not mini.is_symlink() and mini.read_bytes() == (project / "dvc.yaml").read_bytes()
     assert run(project) == 0
     mini.write_text("stages: {}\n")
-    assert run(project) == 1 and "mini/dvc.yaml: not a copy of dvc.yaml" in capsys.readouterr().out
+    assert run(project) == 1 and "mini/dvc.yaml: not a copy of dvc.yaml" in capsys.readouterr().err
 
 
 def test_a_stage_that_does_not_exist_and_a_missing_file_are_refused(project):
