@@ -308,7 +308,7 @@ def _of_one_process(rank, folder):
 
 def test_two_processes_share_the_columns(tmp_path):
     started = torch.multiprocessing.spawn(_of_one_process, (str(tmp_path),), nprocs=2, join=False)
-    until = time.monotonic() + 60
+    until = time.monotonic() + 300
     try:
         while not started.join(1):
             assert time.monotonic() < until, "the processes wait for each other"
