@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 from functools import lru_cache
 
-from checks.inputs import read_inputs
+from checks.raw_data.inputs import read_inputs
 
 BLOCKED_DATA, BLOCKED_HARDWARE, BLOCKED_LICENCE = "blocked (data)", "blocked (hardware)", "blocked (licence)"
 BLOCKED_STATES = (BLOCKED_DATA, BLOCKED_HARDWARE, BLOCKED_LICENCE)

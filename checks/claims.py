@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import math
+import statistics
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from checks.fields import read_fields
-from checks.tolerance import BASES, derived, stated_width
+from checks.tolerance import BASES, derived, prediction_interval, stated_width
 from checks.yaml_file import read_yaml
 from encore.runtime.refusal import Refusal
 
 TIERS = ("mini", "paper")
 KINDS = {"exact": (), "absolute": ("value",), "interval": ("low", "high"), "at_least": ("low",)}
+
+SEED_DIGITS = 6
+"""Decimals in which `encore calibrate` writes expected values and tolerances."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +54,8 @@ class Basis:
     published spread: `times` the published standard `deviation`, or that of the published `values`. finite
     sample: the difference of two shares (or means of values in [0, 1]), the published one over `published`
     queries, pairs or pictures and the new one over `run`, at the two-sided `level`; `scale` 100 for percent.
-    The tolerance is that width in two digits; another one is refused.
+    The tolerance is that width in two digits; another one is refused. own seeds: it is the prediction
+    interval of the claim's seeds in SEED_DIGITS decimals.
     """
 
     kind: str
@@ -104,11 +109,11 @@ class Claim:
     hardware: str
     hours: float
     disk: str
+    basis: Basis
     better: str | None = None
     trivial: Trivial | None = None
     inputs: tuple[str, ...] = ()
     seeds: Seeds | None = None
-    basis: Basis | None = None
     gpu: Gpu | None = None
     recipe: dict[str, object] = field(default_factory=dict)
 
@@ -167,8 +172,9 @@ def _read_claim(row, where, system):
         raise Refusal(f"{where}.gating: a claim of another recipe informs: state gating: false")
     if claim.trivial is not None:
         _check_trivial(claim.trivial, where)
-    if claim.basis is not None:
-        _check_basis(claim, where)
+    _check_basis(claim, where)
+    if claim.basis.kind == "own seeds" and claim.expected is not None:
+        _check_seeds(claim, where)
     return claim
 
 
@@ -229,3 +235,25 @@ def _check_basis(claim, where):
             f"{where}.tolerance: its basis ({basis.kind}) gives absolute, value {stated} ({width:.6g} in two "
             f"digits), found {claim.tolerance.kind}, {claim.tolerance.value}: state the former"
         )
+
+
+def _check_seeds(claim, where):
+    """That the tolerance is the prediction interval of the claim's own seeds, and their mean is expected."""
+    seeds, tolerance = claim.seeds, claim.tolerance
+    if seeds is None:
+        raise Refusal(f"{where}.seeds: missing: leave expected empty and run `encore calibrate`")
+    if not 0 < seeds.level < 1:
+        raise Refusal(f"{where}.seeds.level: expected a number in (0, 1), found {seeds.level}")
+    try:
+        low, high = prediction_interval(seeds.values.values(), seeds.level)
+    except Refusal as error:
+        raise Refusal(f"{where}.seeds.values: {error}") from None
+    wanted = {"low": low, "high": high, "expected": statistics.fmean(seeds.values.values())}
+    found = {"low": tolerance.low, "high": tolerance.high, "expected": claim.expected}
+    for key, number in wanted.items():
+        if found[key] is None or abs(found[key] - number) > 0.51 * 10**-SEED_DIGITS:
+            place = "expected" if key == "expected" else f"tolerance.{key}"
+            raise Refusal(
+                f"{where}.{place}: its seeds give {number:.{SEED_DIGITS}f}, found {found[key]}: restore it, "
+                "or leave expected empty and run `encore calibrate`"
+            )

@@ -7,12 +7,12 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from checks.data_digests import differences, manifest_path, read_manifest
-from checks.data_hashing import forget, hash_files
-from checks.data_listing import Listing, list_files
-from checks.data_name_checks import first_few, name_problems
-from checks.data_names import NamePattern
-from checks.inputs import Input, read_inputs
+from checks.raw_data.digests import differences, manifest_path, read_manifest
+from checks.raw_data.hashing import forget, hash_files
+from checks.raw_data.inputs import Input, read_inputs
+from checks.raw_data.listing import Listing, list_files
+from checks.raw_data.name_checks import first_few, name_problems
+from checks.raw_data.names import NamePattern
 from encore.runtime.atomic import write_json
 from encore.runtime.refusal import Refusal
 

@@ -10,10 +10,10 @@ from pathlib import Path
 from packaging.requirements import Requirement
 
 from checks.data import survey
-from checks.data_plan import summary
 from checks.doctor_machine import machine_findings
 from checks.finding import OK, PROBLEM, WARNING, Finding, ask
 from checks.locks import CUDA_BUILD, lock, read_entries
+from checks.raw_data.plan import summary
 from encore.runtime.refusal import Refusal
 
 PYTHONS = ((3, 11), (3, 14))

@@ -22,7 +22,7 @@ def evidence_path(size, file):
 
 
 def recompute(size, claim):
-    """The claim's number, from the evidence alone; Refusal naming file and key where there is none."""
+    """The claim's number, from the evidence alone; raises as `number_of`."""
     return number_of(size, claim.metric.file, claim.metric.key)
 
 
@@ -36,17 +36,19 @@ def recompute_trivial(size, claim):
 
 
 def number_of(size, file, key):
-    """The number `key` of the metric `file` of a size, from the evidence; Refusal where there is none."""
+    """The number `key` of the metric `file` of a size, from the evidence.
+
+    NoEvidence, which is a FileNotFoundError and names file and key, where there is none; Refusal for a file
+    that is broken.
+    """
     path = evidence_path(size, file)
-    found = _measured(path, _state(path))
-    if key not in found:
-        raise Refusal(f"{path}: {key}: no such number in it; there are {', '.join(sorted(found))}")
-    return found[key]
+    return _read(path, _state(path)).number(key)
 
 
 def interval(size, claim, level=0.95):
     """(low, high): the bootstrap percentile interval of the claim's number over queries, persons or pictures,
-    of DRAWS draws; None where the evidence has nothing to draw from. Draws without a number are left out."""
+    of DRAWS draws; None where the evidence has nothing to draw from, or is not there for a side of a
+    difference. Draws without a number are left out. NoEvidence without a file, Refusal for a broken one."""
     path = evidence_path(size, claim.metric.file)
     values = _drawn(path, _state(path)).get(claim.metric.key)
     if values is None or np.isnan(values).all():
@@ -63,10 +65,10 @@ def _state(path):
 
 
 @lru_cache(maxsize=256)
-def _measured(path, _):
-    return read_evidence(path).measure()
+def _read(path, _):
+    return read_evidence(path)
 
 
 @lru_cache(maxsize=256)
-def _drawn(path, _):
-    return read_evidence(path).bootstrap(DRAWS, SEED)
+def _drawn(path, state):
+    return _read(path, state).bootstrap(DRAWS, SEED)

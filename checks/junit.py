@@ -14,46 +14,48 @@ UNPRINTABLE = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]
 """What XML 1.0 cannot hold, escaped or not."""
 
 
-def write_junit(path, verdicts):
-    """Write one testcase a claim: a failure where a gating one deviates, skipped where nothing was judged."""
+def write_junit(path, verdicts, failed):
+    """Write one testcase a claim. Those `failed`, which make the exit status 1, are failures where they
+    deviate or have a cause, else errors (missing or blocked); informative ones that nothing was judged of are
+    skipped."""
+    ids = {row.id for row in failed}
     suites = ElementTree.Element("testsuites", name="encore verify")
     for system in dict.fromkeys(row.system for row in verdicts):
-        _suite(suites, system, [row for row in verdicts if row.system == system])
+        _suite(suites, system, [row for row in verdicts if row.system == system], ids)
     ElementTree.indent(suites)
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     with replacing(path, "wb") as file:
         ElementTree.ElementTree(suites).write(file, encoding="utf-8", xml_declaration=True)
 
 
-def _suite(suites, system, rows):
-    failures = sum(_fails(row) for row in rows)
-    skipped = sum(_skipped(row) for row in rows)
+def _suite(suites, system, rows, failed):
+    outcomes = [_outcome(row, failed) for row in rows]
     suite = ElementTree.SubElement(
         suites,
         "testsuite",
         name=_clean(system),
         tests=str(len(rows)),
-        failures=str(failures),
-        errors="0",
-        skipped=str(skipped),
+        failures=str(outcomes.count("failure")),
+        errors=str(outcomes.count("error")),
+        skipped=str(outcomes.count("skipped")),
     )
-    for row in rows:
+    for row, outcome in zip(rows, outcomes, strict=True):
         case = ElementTree.SubElement(suite, "testcase", classname=_clean(system), name=_clean(row.id))
-        if _fails(row):
-            ElementTree.SubElement(case, "failure", type=row.verdict, message=_clean(_found(row)))
-        elif _skipped(row):
-            ElementTree.SubElement(case, "skipped", message=_clean(f"{row.verdict}: {row.detail}"))
+        if outcome == "skipped":
+            ElementTree.SubElement(case, outcome, message=_clean(f"{row.verdict}: {row.detail}"))
+        elif outcome is not None:
+            told = _found(row) if outcome == "failure" else f"{row.verdict}: {row.detail}"
+            ElementTree.SubElement(case, outcome, type=row.verdict, message=_clean(told))
         told = [row.title, f"{row.verdict}: {_found(row)}", row.origin, row.detail, f"source: {row.source}"]
         told += [f"reason of the tolerance: {row.reason}", "" if row.gating else "informative"]
         ElementTree.SubElement(case, "system-out").text = _clean("\n".join(filter(None, told)))
 
 
-def _fails(row):
-    return row.gating and row.verdict == DEVIATES
-
-
-def _skipped(row):
-    return not row.passes and row.verdict != DEVIATES
+def _outcome(row, failed):
+    """failure | error | skipped of a Verdict, None for a testcase that passes or informs."""
+    if row.id in failed:
+        return "failure" if row.why or row.verdict == DEVIATES else "error"
+    return None if row.passes or row.verdict == DEVIATES else "skipped"
 
 
 def _found(row):

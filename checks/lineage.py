@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
+from checks.pipeline_stages import KINDS, read_pipeline, text_of
 from checks.recipe import section_of
-from checks.yaml_file import read_yaml, written_at
+from checks.yaml_file import written_at
 from encore.runtime.refusal import Refusal
 
-ITEM = re.compile(r"\$\{item[^}]*\}")
-VALUE = re.compile(r"\$\{(?!item\b)([^}]+)\}")
+ITEM = re.compile(r"\$\{(?:item|key)\b[^}]*\}")
+VALUE = re.compile(r"\$\{(?!(?:item|key)\b)([^}]+)\}")
 SOME_ITEM = "item"
 
 
@@ -40,21 +41,18 @@ def lineage(folder, metric_file):
 @lru_cache(maxsize=1024)  # many claims read one metric file
 def _lineage(folder, metric_file, stamp):
     stages = _stages(folder, stamp)
-    visits, waiting = set(), _producers(stages, metric_file)
+    visits, waiting = set(), [*_producers(folder, stamp, metric_file)]
     if not waiting:
         raise Refusal(
             f"{folder / 'dvc.yaml'}: no stage writes {metric_file}: correct the claim, or add the metric to "
             "its stage"
         )
-    producers = {}
     while waiting:
         visit = waiting.pop()
         if visit not in visits:
             visits.add(visit)
             for dependency in stages[visit[0]]["deps"]:
-                if dependency not in producers:
-                    producers[dependency] = _producers(stages, dependency)
-                waiting.extend(producers[dependency])
+                waiting.extend(_producers(folder, stamp, dependency))
     found = {name for name, _ in visits}
     sections = {_section(key, dict(items)) for name, items in visits for key in stages[name]["params"]}
     written = [path for name in found for path in _written(stages[name]) if path.startswith("fingerprints/")]
@@ -63,68 +61,53 @@ def _lineage(folder, metric_file, stamp):
     )
 
 
-@lru_cache(maxsize=8)
-def _stages(folder, _stamp):
-    """The stages of a size's pipeline; `_stamp` changes when its files do."""
-    path = folder / "dvc.yaml"
-    value = read_yaml(path, "no such file: a size is the folder of a dvc.yaml")
-    if not isinstance(value, dict) or not isinstance(value.get("stages"), dict):
-        raise Refusal(f"{path}: expected a mapping with stages")
-    return _resolved(value["stages"], folder / "params.yaml")
-
-
 def systems_behind(folder, metric_files):
     """The sorted names of the systems whose parameters the metric files of a size rest on."""
     found = {name for file in set(metric_files) for name in lineage(folder, file).sections}
     return sorted({name.split(".")[0] for name in found})
 
 
-def _resolved(stages, path):
-    """The stages with `${a.b}` replaced by its value in params.yaml, one for each key of a foreach; items of
-    a matrix stay as they are."""
-    values = read_yaml(path, "no such file: dvc.yaml takes values from it")
+@lru_cache(maxsize=8)
+def _stages(folder, _stamp):
+    """{stage: {kind: its paths or keys}} of a size's pipeline with `${a.b}` replaced by its value in
+    params.yaml, one for each key of a foreach; items of a matrix stay as they are. `_stamp` changes when its
+    files do."""
+    pipeline = read_pipeline(folder)
 
     def value(match):
-        found = section_of(values, match.group(1))
-        return match.group() if found is None or isinstance(found, (dict, list)) else str(found)
+        found = section_of(pipeline.parameters, match.group(1))
+        return match.group() if found is None or isinstance(found, (dict, list)) else text_of(found)
 
     return {
-        name: {
-            kind: [VALUE.sub(value, _of_key(entry, *item)) for entry in _paths(body.get(kind, []))]
-            for kind in ("deps", "params", "outs", "metrics", "plots")
+        entry.name + suffix: {
+            kind: [VALUE.sub(value, _of_item(path, values)) for path in entry.listed(kind)] for kind in KINDS
         }
-        for name, body, item in _each(stages, values)
+        for entry in pipeline.entries
+        for suffix, values in _runs(entry).items()
     }
 
 
-def _each(stages, values):
-    """(name, body, (key, its values) or ()) of every stage, and of every key of one with `foreach: ${a.b}`,
-    whose value is a mapping."""
-    for name, stage in stages.items():
-        if "foreach" not in stage:
-            yield name, stage, ()
-            continue
-        items = section_of(values, VALUE.fullmatch(stage["foreach"]).group(1))
-        for key, item in items.items():
-            yield f"{name}@{key}", stage["do"], (key, item)
+def _runs(entry):
+    """{what is appended to the name of an entry: the values}: nothing for a matrix."""
+    return {"": {}} if entry.is_matrix else entry.items
 
 
-def _of_key(entry, key=None, item=None):
-    """An entry of a stage for one key of its foreach: `${key}` and `${item.x}` replaced."""
-    if item is None:
-        return entry
-    entry = entry.replace("${key}", str(key))
-    return ITEM.sub(lambda match: str(section_of({"item": item}, match.group()[2:-1])), entry)
+def _of_item(path, values):
+    """An entry of a stage for one item of its foreach: `${key}` and `${item.x}` replaced."""
+    if not values:
+        return path
+    return ITEM.sub(lambda match: text_of(section_of(values, match.group()[2:-1])), path)
 
 
-def _producers(stages, wanted):
+@lru_cache(maxsize=8192)  # what one stage reads, the next does, and the next claim rests on
+def _producers(folder, stamp, wanted):
     """(name, its items as pairs) of the stages one of whose outputs is `wanted`, holds it or lies in it.
 
     Items of a matrix are there as far as `wanted` says which.
     """
     return [
         (name, _items(path, wanted))
-        for name, body in stages.items()
+        for name, body in _stages(folder, stamp).items()
         for path in _written(body)
         if _meet(path, wanted)
     ]
@@ -163,8 +146,3 @@ def _fits(pattern, name):
 
 def _written(body):
     return [path for kind in ("outs", "metrics", "plots") for path in body[kind]]
-
-
-def _paths(entries):
-    """The paths of a list whose entries are texts or mappings from path to options."""
-    return [next(iter(entry)) if isinstance(entry, dict) else entry for entry in entries]

@@ -81,7 +81,10 @@ def broken_links(root, online=False, opener=None, pause=1.0):
 
 
 def _links_in(path, name):
-    text = path.read_text(encoding="utf-8")
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise Refusal(f"{path}: not a document in UTF-8 ({error}): restore it") from None
     if path.suffix == ".md":  # as many lines, so that line numbers stay
         text = FENCE.sub(lambda block: "\n" * block.group().count("\n"), text)
     for number, line in enumerate(text.splitlines(), start=1):
@@ -101,7 +104,10 @@ def _address(kind, rest):
 
 
 def _is_example(address):
-    host = urlsplit(address).hostname or ""
+    try:
+        host = urlsplit(address).hostname or ""
+    except ValueError:  # as `http://[`: no example, and nothing that answers
+        return False
     return host.endswith(EXAMPLES)
 
 
@@ -122,7 +128,9 @@ def _relative(root, link):
 def _anchors(path):
     """The names that a page's headings have: lower case, blanks to dashes, other signs dropped; a second of
     the same name ends in -1."""
-    text = FENCE.sub("", path.read_text(encoding="utf-8"))
+    if not path.is_file():
+        return set()
+    text = FENCE.sub("", path.read_text(encoding="utf-8", errors="replace"))
     seen, names = {}, set()
     for heading in HEADING.findall(text):
         name = re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")

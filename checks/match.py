@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -142,11 +143,10 @@ def _require_pictures(what, folder):
         raise Refusal(f"{folder}: no such folder of {what}")
     tried = 0
     for path in _files(folder):
-        try:
-            with Image.open(path):
+        tried += 1
+        if os.path.isfile(path):  # opening a named pipe would wait for its other end
+            with contextlib.suppress(OSError, Image.DecompressionBombError), Image.open(path):
                 return
-        except (OSError, Image.DecompressionBombError):
-            tried += 1
         if tried == TRIED:
             return  # the worker looks at all of them
     found = f"none of its {tried} files is a picture" if tried else "this folder is empty"

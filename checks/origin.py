@@ -13,6 +13,7 @@ from encore.runtime.refusal import Refusal
 
 RUN_HERE = "run here"
 PUBLISHED = "published predictions"
+UNKNOWN = "cached from an unknown machine"
 
 
 def this_machine():
@@ -43,6 +44,8 @@ def read_fingerprint(path):
             f"{path}: no such fingerprint: without it nobody knows where the number came from, "
             "run the stage again"
         ) from None
+    except OSError as error:
+        raise Refusal(f"{path}: cannot be read ({error.strerror}): run the stage again") from None
     except ValueError as error:
         raise Refusal(f"{path}: not JSON ({error}): run the stage again") from None
     if not isinstance(value, dict):
@@ -63,7 +66,8 @@ def origin(folder, metric_file, behind, machine=None):
     """`run here`, `cached from <machine, date>` or `published predictions` for one metric file.
 
     Run here holds only when every stage `behind` it (a Lineage) ran on this machine: a test run here on
-    weights that came from elsewhere is not a run of the claim.
+    weights that came from elsewhere is not a run of the claim, nor is one on weights of which the fingerprint
+    that dvc.lock lists is not there.
     """
     machine = machine or this_machine()
     own = read_fingerprint(fingerprint_of(folder, metric_file))
@@ -72,7 +76,21 @@ def origin(folder, metric_file, behind, machine=None):
     for fingerprint in [own, *map(read_fingerprint, behind.fingerprint_files(folder))]:
         if fingerprint["machine"] != machine:
             return f"cached from {fingerprint['machine']}, {fingerprint['finished'][:10]}"
-    return RUN_HERE
+    return UNKNOWN if _lacks_fingerprint(Path(folder), metric_file) else RUN_HERE
+
+
+def _lacks_fingerprint(folder, metric_file):
+    """Whether dvc.lock lists a fingerprint behind a number that is not there."""
+    from checks.runs.dvc_lock import behind, read_lock
+
+    if not (folder / "dvc.lock").is_file():
+        return False
+    stages = read_lock(folder)
+    return any(
+        path.startswith("fingerprints/") and not (folder / path).is_file()
+        for name in behind(stages, metric_file)
+        for path in stages[name].outs
+    )
 
 
 def stored_origin(size, metric_file, evidence_file):
@@ -89,7 +107,7 @@ def stored_origin(size, metric_file, evidence_file):
         return f"cached from {fingerprint['machine']}, {fingerprint['finished'][:10]}"
     facts = _facts_on_record(size, evidence_file)
     if "machine" not in facts:
-        return "cached from an unknown machine"
+        return UNKNOWN
     day = str(facts["finished"])[:10] if "finished" in facts else "day not recorded"
     return f"cached from {facts['machine']}, {day}"
 
@@ -97,7 +115,7 @@ def stored_origin(size, metric_file, evidence_file):
 def _facts_on_record(size, evidence_file):
     """The fingerprint of the stage that wrote an evidence file in the stored reference run; {} where that run
     is not stored, or wrote another one."""
-    from checks.reference import reference_file
+    from checks.runs.reference import reference_file
 
     path = reference_file(size)
     if not path.is_file():
@@ -112,6 +130,6 @@ def _facts_on_record(size, evidence_file):
 
 @lru_cache(maxsize=2)  # every claim of a size asks for the same one
 def _record(path, _changed):
-    from checks.run_record import RunRecord
+    from checks.runs.run_record import RunRecord
 
     return RunRecord.of_file(path)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import copy
-import json
 from functools import lru_cache
 from pathlib import Path
 
 import yaml
 
+from checks.origin import read_fingerprint
 from checks.yaml_file import read_yaml, written_at
 from encore.runtime.atomic import replacing
 from encore.runtime.refusal import Refusal
@@ -147,7 +147,7 @@ def keys_run_otherwise(fingerprints, frozen):
     """
     altered = set()
     for path in fingerprints:
-        record = json.loads(Path(path).read_text(encoding="utf-8"))
+        record = recorded_run(path)
         system, stage, item = record.get("system"), record.get("stage"), record.get("item")
         sections = {stage: record.get("parameters"), **(record.get("other_parameters") or {})}
         for name, parameters in sections.items():
@@ -160,6 +160,22 @@ def keys_run_otherwise(fingerprints, frozen):
                 stated = flatten(stated, f"{section}.")
                 altered |= {f"{key} as run" for key in stated if ran.get(key) != stated[key]}
     return sorted(altered)
+
+
+def recorded_run(path):
+    """A fingerprint whose account of what its stage ran with can be compared; raises Refusal."""
+    record = read_fingerprint(path)
+    for key in ("system", "stage", "item"):
+        if not isinstance(record.get(key, ""), (str, type(None))):
+            raise Refusal(f"{path}: {key}: expected text, found {record[key]!r:.60}: run the stage again")
+    others = record.get("other_parameters") or {}
+    several = {"other_parameters": others, "parameters": record.get("parameters")}
+    if isinstance(others, dict):
+        several.update({f"other_parameters.{key}": value for key, value in others.items()})
+    for key, value in several.items():
+        if value is not None and not isinstance(value, dict):
+            raise Refusal(f"{path}: {key}: expected a mapping, found {value!r:.60}: run the stage again")
+    return record
 
 
 def freeze(parameters, systems, path):

@@ -15,8 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from checks.finding import ask
-from checks.pipeline_stages import NO_SYSTEM, pipeline_stages
+from checks.pipeline_stages import NO_SYSTEM, read_pipeline
 from checks.recipe import section_of
+from checks.runs.dvc_lock import read_lock
 from checks.yaml_file import read_yaml
 from encore.runtime.refusal import Refusal
 
@@ -36,22 +37,10 @@ class StageStatus:
 def stage_states(folder):
     """The StageStatus of every stage of the size in `folder`, in its order; raises Refusal."""
     folder = Path(folder)
-    stages = pipeline_stages(folder)
-    locked = _locked(folder)
-    parameters = read_yaml(folder / "params.yaml", "no such file: restore it from the repository")
-    look = _Look(folder, locked, parameters)
-    return [StageStatus(name, system, *look.state(name)) for name, system in stages.items()]
-
-
-def _locked(folder):
-    path = folder / "dvc.lock"
-    if not path.is_file():
-        return {}
-    value = read_yaml(path, "no such file")
-    stages = value.get("stages") if isinstance(value, dict) else None
-    if not isinstance(stages, dict) or not all(isinstance(row, dict) for row in stages.values()):
-        raise Refusal(f"{path}: expected a mapping with stages: restore it from the repository, or delete it")
-    return stages
+    pipeline = read_pipeline(folder)
+    locked = read_lock(folder) if (folder / "dvc.lock").is_file() else {}
+    look = _Look(folder, locked, pipeline.parameters)
+    return [StageStatus(name, entry.system, *look.state(name)) for name, entry in pipeline.stages.items()]
 
 
 class _Look:
@@ -60,38 +49,36 @@ class _Look:
     def __init__(self, folder, locked, parameters):
         self.folder, self.locked, self.parameters = folder, locked, parameters
         self.written = {
-            entry["path"]: entry.get("md5") for row in locked.values() for entry in row.get("outs") or ()
+            path: out.get("md5", "") for stage in locked.values() for path, out in stage.outs.items()
         }
         self._md5 = {}
 
     def state(self, name):
         """(state, why) of one stage."""
-        row = self.locked.get(name)
-        if row is None:
+        stage = self.locked.get(name)
+        if stage is None:
             return NOT_RUN, "never run here"
-        outs = [entry["path"] for entry in row.get("outs") or ()]
-        absent = [path for path in outs if not (self.folder / path).exists()]
-        if absent and len(absent) == len(outs):
+        absent = [path for path in stage.outs if not (self.folder / path).exists()]
+        if absent and len(absent) == len(stage.outs):
             return NOT_RUN, "recorded in dvc.lock, its outputs are not here"
         if absent:
             return STALE, f"{absent[0]} is missing"
-        why = self._changed_input(row) or self._changed_parameters(row)
+        why = self._changed_input(stage) or self._changed_parameters(stage)
         return (STALE, why) if why else (DONE, "")
 
-    def _changed_input(self, row):
-        for entry in row.get("deps") or ():
-            path = entry["path"]
+    def _changed_input(self, stage):
+        for path, md5 in stage.deps.items():
             if path in self.written:
-                if self.written[path] != entry.get("md5"):
+                if self.written[path] != md5:
                     return f"{path} was made again since"
             elif not (self.folder / path).exists():
                 return f"{path} is missing"
-            elif not str(entry.get("md5")).endswith(".dir") and self._digest(path) != entry.get("md5"):
+            elif not md5.endswith(".dir") and self._digest(path) != md5:
                 return f"{_plain(path)} changed since"
         return ""
 
-    def _changed_parameters(self, row):
-        for file, sections in (row.get("params") or {}).items():
+    def _changed_parameters(self, stage):
+        for file, sections in stage.sections.items():
             values = self.parameters
             if file != "params.yaml":
                 values = read_yaml(self.folder / file, "no such file: a stage takes parameters from it")
@@ -134,7 +121,7 @@ def ask_dvc(folder, states):
     )
     try:
         changed = {key.rpartition(":")[2]: value for key, value in json.loads(output).items()}
-    except ValueError:
+    except (AttributeError, ValueError):
         raise Refusal(f"`dvc status` in {folder} failed ({status}): {error}") from None
     found = []
     for row in states:
@@ -181,8 +168,11 @@ def _verdicts(folder):
         return []
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
-        return [{"system": row["system"], "verdict": row["verdict"]} for row in value]
-    except (ValueError, KeyError, TypeError):
+        rows = [{"system": row["system"], "verdict": row["verdict"]} for row in value]
+        if not all(isinstance(text, str) for row in rows for text in row.values()):
+            raise TypeError("a system or verdict that is no text")
+        return rows
+    except (KeyError, OSError, RecursionError, TypeError, ValueError):
         raise Refusal(f"{path}: not a list of verdicts: run `encore verify {folder}` again") from None
 
 

@@ -79,8 +79,9 @@ def finite_sample_width(share, published, run, level):
     """Half width of the two-sided `level` interval of the difference of two shares in [0, 1], over
     `published` and `run` draws: z · sqrt(p (1 − p) (1/published + 1/run)), p = `share`.
 
-    Of a mean of other values in [0, 1], such as average precisions, it is an upper bound: none of them has a
-    larger variance than p (1 − p).
+    Of a mean over independent queries of other values in [0, 1], such as average precisions, it is an upper
+    bound: none of them has a larger variance than p (1 − p). Micro average precision is no such mean, since
+    one ranking holds the pairs of all queries: there it is a stand-in for a width that nobody published.
     """
     z = statistics.NormalDist().inv_cdf((1 + level) / 2)
     return z * math.sqrt(share * (1 - share) * (1 / published + 1 / run))
@@ -89,6 +90,12 @@ def finite_sample_width(share, published, run, level):
 def spread_width(times, deviation=None, values=()):
     """`times` a published standard deviation, or the one (divisor n − 1) of published `values`."""
     return times * (statistics.stdev(values) if values else deviation)
+
+
+def spread_coverage(times, runs):
+    """How often one new value lies within `times` standard deviations (of `runs` values) of their mean:
+    Student's t with `runs` − 1 degrees of freedom, t = times / √(1 + 1/runs)."""
+    return 2 * student_t_cdf(times / math.sqrt(1 + 1 / runs), runs - 1) - 1
 
 
 def derived(basis, expected):

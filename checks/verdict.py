@@ -10,9 +10,11 @@ from dataclasses import dataclass, field
 
 from checks import origin as origins
 from checks.blocked import BLOCKED_DATA, NOT_ATTEMPTED, why_missing
+from checks.explanation import explained, reference_number, told_by_size
 from checks.lineage import lineage
-from checks.mixed_runs import unfinished
 from checks.recipe import recipe_objection
+from checks.runs import cause as causes
+from checks.runs.mixed_runs import unfinished
 from encore.runtime.refusal import Refusal
 
 REPRODUCED, BETTER, DEVIATES = "reproduced", "better", "deviates"
@@ -27,7 +29,8 @@ class Verdict:
     hardware.
 
     `interval`: [low, high], the bootstrap 95 % interval over what was measured; `runs`: of several seeds n,
-    values, mean, spread and test (checks.several_seeds); `why`: the Cause of a deviation, as a mapping.
+    values, mean, spread and test (checks.several_seeds); `why`: the Cause of a deviation or of damage, as a
+    mapping; `damaged`: the files behind the number are not what their stages wrote, or contradict each other.
     """
 
     id: str
@@ -48,6 +51,7 @@ class Verdict:
     interval: list | None = None
     runs: dict | None = None
     why: dict | None = None
+    damaged: bool = False
 
     @property
     def passes(self):
@@ -59,7 +63,11 @@ def read_metric(path, key):
     """The number `key` of a metric file; raises FileNotFoundError, and Refusal where it is no number."""
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise Refusal(f"{path}: cannot be read ({error.strerror}): run its stage again") from None
+    except (ValueError, RecursionError) as error:
         raise Refusal(f"{path}: not JSON ({error}): run its stage again") from None
     if not isinstance(value, dict) or key not in value:
         raise Refusal(f"{path}: {key}: no such key in this metric file")
@@ -68,8 +76,12 @@ def read_metric(path, key):
 
 def finite(number, where):
     """`number`, or a Refusal that names `where` it stands."""
-    if isinstance(number, bool) or not isinstance(number, (int, float)) or not math.isfinite(number):
-        raise Refusal(f"{where}: expected a finite number, found {number!r}")
+    try:
+        known = not isinstance(number, bool) and isinstance(number, (int, float)) and math.isfinite(number)
+    except OverflowError:  # a whole number beyond what a float holds
+        known = False
+    if not known:
+        raise Refusal(f"{where}: expected a finite number, found {repr(number)[:60]}")
     return number
 
 
@@ -124,12 +136,14 @@ def judge(claim, size, machine=None, from_predictions=False):
         where = origins.stored_origin(size, claim.metric.file, evidence_of(claim.metric.file))
     else:
         where = origins.origin(size.folder, claim.metric.file, behind, machine)
-    verdict, details = _weighed(claim, size, value, from_predictions)
+    verdict, details, damage, contradiction = _weighed(claim, size, value, from_predictions)
     if where != origins.RUN_HERE and verdict in (REPRODUCED, BETTER):
         verdict = VERIFIED
     hardware = origins.hardware_objections(size.folder, behind)
     if hardware:
         details.append(f"hardware accepted: {'; '.join(hardware)}")
+    measured, unmeasured = _interval(claim, size, from_predictions)
+    details += [text for text in (unmeasured, told_by_size(claim, size)) if text]
     return row(
         claim,
         value,
@@ -137,28 +151,32 @@ def judge(claim, size, machine=None, from_predictions=False):
         origin=where,
         detail="; ".join(details),
         evidence=_evidence(claim, size),
-        interval=_interval(claim, size),
-        why=_cause(claim, size) if verdict == DEVIATES else None,
+        interval=measured,
+        why=explained(claim, size, damage, contradiction, verdict == DEVIATES),
+        damaged=bool(damage or contradiction),
     )
 
 
 def _weighed(claim, size, value, from_predictions):
-    """(verdict, [detail]) of a number: by the tolerance, and by whether the files behind it are whole."""
-    from checks.cause import broken
-
+    """(verdict, [detail], damage or None, contradiction or None) of a number: by the tolerance, by whether
+    the files behind it are whole, and whether metric file and evidence agree."""
     verdict, details = compare(value, claim), []
+    if verdict == DEVIATES and value == reference_number(claim, size):
+        details.append("equal to the reference run, which deviates too")
+    contradiction = None
     stated = _stated(claim, size) if from_predictions else None
     if stated is not None and abs(stated - value) > SAME_NUMBER * max(abs(stated), abs(value)):
         verdict = DEVIATES
-        details.append(
+        contradiction = (
             f"{claim.metric.file} says {stated!r}, {evidence_of(claim.metric.file)} gives {value!r}"
         )
-    damage = broken(size, claim)
+        details.append(contradiction)
+    damage = causes.broken(size, claim, evidence=from_predictions)
     if damage:
         details.append(damage)
         if verdict != DEVIATES:
             verdict = NOT_ATTEMPTED
-    return verdict, details
+    return verdict, details, damage, contradiction
 
 
 def _measured(claim, size):
@@ -183,23 +201,24 @@ def _recomputed(claim, size):
     return finite(recompute(size, claim), f"{path}: {claim.metric.key}")
 
 
-def _interval(claim, size):
-    """[low, high] of the bootstrap over what was measured, None where there is no evidence, or none of that
-    kind."""
+def _interval(claim, size, from_predictions):
+    """([low, high] of the bootstrap over what was measured, None); (None, why there is none or None) where
+    there is no evidence, none of that kind, or none that can be read.
+
+    Only where the number itself comes from the evidence is unreadable evidence a Refusal: one damaged file
+    must not keep the claims of all other systems from their verdicts.
+    """
     if not (size.folder / evidence_of(claim.metric.file)).is_file():
-        return None
+        return None, None
     from checks.evidence import interval
 
-    found = interval(size, claim)
-    return None if found is None else [float(bound) for bound in found]
-
-
-def _cause(claim, size):
-    """The first difference from the stored reference run, as a mapping; None without one."""
-    from checks.cause import why
-
-    cause = why(size, claim)
-    return None if cause is None else dataclasses.asdict(cause)
+    try:
+        found = interval(size, claim)
+    except Refusal as error:
+        if from_predictions:
+            raise
+        return None, f"no interval: {error}"
+    return None if found is None else [float(bound) for bound in found], None
 
 
 def _evidence(claim, size):

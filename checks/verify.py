@@ -14,6 +14,7 @@ from encore.runtime.atomic import write_json
 from encore.runtime.refusal import Refusal
 
 __all__ = [
+    "check_output",
     "failures",
     "number_text",
     "rows_of",
@@ -38,7 +39,7 @@ def verify_runs(size, runs, machine=None, from_predictions=False):
         return verify(next(iter(sizes.values())), machine, from_predictions)
     verdicts = []
     for claim in _claims_of(size):
-        check_different(sizes, claim.metric.file)
+        check_different(sizes, claim.metric.file, drawn=claim.tolerance.kind != "exact")
         found = {seed: judge(claim, run, machine, from_predictions) for seed, run in sizes.items()}
         verdicts.append(combine(claim, found))
     return verdicts
@@ -73,6 +74,18 @@ def verdicts_path(size):
 def rows_of(verdicts):
     """The verdicts as verdicts.json holds them."""
     return [dataclasses.asdict(verdict) for verdict in verdicts]
+
+
+def check_output(path, option):
+    """Refuse a `path` (or None) given with `option` where no file can be written, before judging."""
+    if path is None:
+        return
+    path = Path(path)
+    if path.is_dir():
+        raise Refusal(f"{path}: {option}: a folder: name a file in it")
+    above = next((folder for folder in path.parents if folder.exists()), None)
+    if above is not None and not above.is_dir():
+        raise Refusal(f"{path}: {option}: {above} is a file, not a folder: name another place")
 
 
 def write_verdicts(size, verdicts):

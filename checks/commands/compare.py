@@ -20,8 +20,8 @@ def compare(
 ):
     """Compare two runs stage by stage and name the first that differs: data, recipe, code, environment,
     hardware or chance; exit 1 when they differ."""
-    from checks.compare import compare as compare_runs
-    from checks.compare import remarks, table
+    from checks.runs.compare import compare as compare_runs
+    from checks.runs.compare import remarks, table
 
     found = compare_runs(first, second)
     if as_json:

@@ -38,8 +38,8 @@ def data(
 ):
     """Check that the raw data are there, complete and under the expected names; write inputs/*.json."""
     from checks.data import DataRefusal, check_data, survey
-    from checks.data_plan import plan_rows, plan_text, table_text
-    from checks.data_record import record_digests
+    from checks.raw_data.plan import plan_rows, plan_text, table_text
+    from checks.raw_data.recording import record_digests
 
     def show_plan(states):
         rows = plan_rows(size, states)

@@ -23,7 +23,7 @@ def reference(
 ):
     """Write the record of a run: digests, metrics and fingerprints of its stages, as the stored reference or
     as a file to hand on for `encore compare`."""
-    from checks.reference import write_reference
+    from checks.runs.reference import write_reference
 
     path = write_reference(Size.of(folder, claims), output)
     if as_json:

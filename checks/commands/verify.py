@@ -37,8 +37,18 @@ def verify(
     from checks.junit import write_junit
     from checks.markdown_table import write_markdown
     from checks.verdict_table import show
-    from checks.verify import failures, rows_of, runs_of, verify, verify_runs, write_verdicts
+    from checks.verify import (
+        check_output,
+        failures,
+        rows_of,
+        runs_of,
+        verify,
+        verify_runs,
+        write_verdicts,
+    )
 
+    check_output(junit, "--junit")
+    check_output(markdown, "--markdown")
     size = Size.of(folder, claims)
     several = runs_of(run or (), runs)
     verdicts = (
@@ -49,7 +59,7 @@ def verify(
     failed = failures(verdicts)
     path = write_verdicts(size, verdicts)
     if junit:
-        write_junit(junit, verdicts)
+        write_junit(junit, verdicts, failed)
     if markdown:
         write_markdown(markdown, verdicts, failed)
     if as_json:

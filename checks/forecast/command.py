@@ -8,7 +8,7 @@ from pathlib import Path
 from checks.forecast import isc_overlays, isc_track1, isc_track2
 from checks.forecast.rates import SEARCH_SHARE, read_rates
 from checks.forecast.rows import Amounts, Hardware
-from checks.inputs import read_inputs
+from checks.raw_data.inputs import read_inputs
 from checks.recipe import read_parameters
 from checks.size import PROJECT
 from encore.runtime.refusal import Refusal

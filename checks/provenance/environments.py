@@ -6,6 +6,7 @@ import json
 
 from checks.provenance.graph import ref, refs
 from checks.provenance.sbom import installed_sbom
+from encore.runtime.refusal import Refusal
 
 DISTRIBUTIONS = {"PIL": "pillow", "yaml": "pyyaml"}
 """What the package index calls a module that is imported by another name."""
@@ -121,7 +122,11 @@ class Environments:
         if not path.is_file():
             return None, f"no SBOM of the image of {name}: `make images` writes .images/{name}/sbom.cdx.json"
         data = path.read_bytes()
-        if image.partition(":")[2] in json.dumps(json.loads(data).get("metadata", {})):
+        try:
+            named = json.dumps(json.loads(data).get("metadata", {}))
+        except (AttributeError, RecursionError, ValueError) as error:
+            raise Refusal(f"{path}: not an SBOM ({error}): write it again by `make images`") from None
+        if image.partition(":")[2] in named:
             return data, ""
         return data, f"the SBOM of {name} does not name the image that the run used"
 

@@ -5,9 +5,13 @@ from __future__ import annotations
 import json
 import posixpath
 
-from checks.inputs import read_inputs
 from checks.provenance.graph import ref
+from checks.raw_data.inputs import read_inputs
 from encore.runtime.refusal import Refusal
+
+FIELDS = {"dataset": (str,), "path": (str,), "count": (int,), "bytes": (int,), "names_sha256": (str,)}
+FIELDS = {**FIELDS, "licence": (str, type(None)), "sha256": (str, type(None))}
+"""What the record of a data set holds, and of which kind it is."""
 
 
 def data_sets(run):
@@ -58,7 +62,10 @@ def _names_digest(graph, row):
 def _row(path):
     try:
         row = json.loads(path.read_text(encoding="utf-8"))
-        assert {"dataset", "path", "count", "bytes", "names_sha256", "licence"} <= row.keys()
-    except (ValueError, AttributeError, AssertionError):
-        raise Refusal(f"{path}: not a record of a data set: write it again by `encore data`") from None
+    except (OSError, RecursionError, ValueError):
+        row = None
+    row = row if isinstance(row, dict) else {}
+    wrong = [key for key, kinds in FIELDS.items() if type(row.get(key)) not in kinds]
+    if wrong:
+        raise Refusal(f"{path}: {wrong[0]}: not a record of a data set: write it again by `encore data`")
     return row

@@ -21,16 +21,18 @@ class Crate:
         try:
             rows = json.loads(path.read_text(encoding="utf-8"))["@graph"]
             self.entities = {row["@id"]: row for row in rows}
+            if not all(isinstance(identity, str) for identity in self.entities):
+                raise TypeError("an @id that is no text")
         except FileNotFoundError:
             raise Refusal(f"{path}: no such file: write the crate first, see `encore crate --help`") from None
-        except (ValueError, KeyError, TypeError):
+        except (KeyError, OSError, RecursionError, TypeError, ValueError):
             raise Refusal(f"{path}: not the metadata of a crate: write the crate again") from None
 
     def get(self, identity, key):
         """The values of a property as a list: ids of references, and plain values as they are."""
         found = self.entities.get(identity, {}).get(key, [])
         found = found if isinstance(found, list) else [found]
-        return [one["@id"] if isinstance(one, dict) else one for one in found]
+        return [one.get("@id") if isinstance(one, dict) else one for one in found]
 
     def first(self, identity, key):
         """The first value of a property, or None."""

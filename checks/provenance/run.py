@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 import hashlib
-import itertools
 import os
 import posixpath
-import re
 import uuid
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from functools import cached_property
 from pathlib import Path
 
 from arcp import arcp_uuid
 
 from checks.origin import read_fingerprint
-from checks.recipe import read_parameters, section_of
+from checks.pipeline_stages import read_pipeline
+from checks.runs.dvc_lock import read_lock
 from checks.size import Size
-from checks.yaml_file import read_yaml
 from encore.runtime.refusal import Refusal
-
-VALUE = re.compile(r"\$\{([^}]+)\}")
 
 
 @dataclass(frozen=True)
@@ -67,15 +64,17 @@ class Run:
     def of(cls, size):
         """The run of a size; raises Refusal where nothing has run, or a file cannot be read."""
         lock = size.folder / "dvc.lock"
-        locked = _stages(lock, f"no such file: nothing has run here, see `dvc repro {size.folder}/dvc.yaml`")
-        parameters = read_parameters(size.folder / "params.yaml")
-        pipeline = _stages(size.folder / "dvc.yaml", "no such file: a size is the folder of a dvc.yaml")
-        known = dict(expected_stages(pipeline, parameters))
+        if not lock.is_file():
+            raise Refusal(
+                f"{lock}: no such file: nothing has run here, see `dvc repro {size.folder}/dvc.yaml`"
+            )
+        pipeline = read_pipeline(size.folder)
+        known, locked = pipeline.stages, read_lock(size.folder)
         names = sorted(known.keys() & locked.keys())
         if not names:
             raise Refusal(f"{lock}: no stage of dvc.yaml in it: run `dvc repro {size.folder}/dvc.yaml` first")
-        root, prefix = project_of(size, parameters)
-        stages = tuple(_stage(name, locked[name], known[name], size, prefix) for name in names)
+        root, prefix = project_of(size, pipeline.parameters)
+        stages = tuple(_stage(name, locked[name], known[name].body, size, prefix) for name in names)
         digest = hashlib.sha256(lock.read_bytes()).hexdigest()
         return cls(size, root, prefix, stages, tuple(sorted(known.keys() - locked.keys())), digest)
 
@@ -103,13 +102,14 @@ class Run:
 
 def stage_times(stage):
     """(start, end) of a stage in ISO 8601, UTC, each None where its fingerprint does not say."""
-    from datetime import datetime, timedelta
-
     finished, seconds = stage.fingerprint.get("finished"), stage.fingerprint.get("wall_seconds")
-    if finished is None or seconds is None:
-        return None, finished
-    begun = datetime.fromisoformat(finished) - timedelta(seconds=round(seconds))
-    return begun.isoformat(), finished
+    return _begun(finished, seconds), finished
+
+
+def _begun(finished, seconds):
+    """When what lasted `seconds` and ended at `finished` began; None where one is not known."""
+    ended = None if finished is None else datetime.fromisoformat(finished)
+    return None if None in (ended, seconds) else (ended - timedelta(seconds=round(seconds))).isoformat()
 
 
 def project_of(size, parameters):
@@ -120,74 +120,46 @@ def project_of(size, parameters):
     return root, "" if prefix == "." else prefix
 
 
-def expected_stages(stages, parameters):
-    """(name, its body) of every stage that DVC makes of dvc.yaml, one for each item of foreach and matrix."""
-    for name, body in stages.items():
-        if "foreach" in body:
-            items = _value(body["foreach"], parameters)
-            for key in items if isinstance(items, dict) else map(_text, items):
-                yield f"{name}@{key}", body["do"]
-        elif "matrix" in body:
-            axes = [_items(axis, _value(items, parameters)) for axis, items in body["matrix"].items()]
-            for chosen in itertools.product(*axes):
-                yield f"{name}@{'-'.join(chosen)}", body
-        else:
-            yield name, body
-
-
-def _value(text, parameters):
-    found = VALUE.fullmatch(text) if isinstance(text, str) else None
-    return (section_of(parameters, found.group(1)) or ()) if found else text
-
-
-def _items(axis, items):
-    """The names of a matrix' items: DVC numbers those that are no plain values."""
-    return [
-        f"{axis}{place}" if isinstance(item, (dict, list)) else _text(item)
-        for place, item in enumerate(items)
-    ]
-
-
-def _text(item):
-    return str(item).lower() if isinstance(item, bool) else str(item)
-
-
-def _stages(path, missing):
-    value = read_yaml(path, missing)
-    if not isinstance(value, dict) or not isinstance(value.get("stages", {}), dict):
-        raise Refusal(f"{path}: expected a mapping with stages")
-    return value.get("stages", {})
-
-
-def _stage(name, row, body, size, prefix):
-    wrote = _recorded(row.get("outs", []), prefix)
+def _stage(name, locked, body, size, prefix):
     return StageRun(
         name=name,
-        command=str(row.get("cmd", "")),
+        command=locked.cmd,
         description=str(body.get("desc", name)),
-        read=_recorded(row.get("deps", []), prefix),
-        wrote=wrote,
-        parameters={key: value for one in row.get("params", {}).values() for key, value in one.items()},
-        fingerprint=_fingerprint(row.get("outs", []), size),
+        read=_recorded(locked.read, prefix),
+        wrote=_recorded(locked.outs, prefix),
+        parameters={key: value for one in locked.sections.values() for key, value in one.items()},
+        fingerprint=_fingerprint(locked.outs, size),
     )
 
 
-def _recorded(rows, prefix):
+def _recorded(files, prefix):
     return tuple(
         Recorded(
-            posixpath.normpath(posixpath.join(prefix, row["path"])),
-            row.get("md5"),
-            row.get("size"),
-            row.get("nfiles"),
+            posixpath.normpath(posixpath.join(prefix, path)),
+            noted.get("md5"),
+            noted.get("size"),
+            noted.get("nfiles"),
         )
-        for row in sorted(rows, key=lambda row: row["path"])
+        for path, noted in sorted(files.items())
     )
 
 
-def _fingerprint(rows, size):
+def _fingerprint(outs, size):
     """The stage's own record of its environment, {} where it has none or it is not there any more."""
-    for row in rows:
-        path = size.folder / row["path"]
-        if row["path"].startswith("fingerprints/") and path.is_file():
-            return read_fingerprint(path)
+    for name in outs:
+        path = size.folder / name
+        if name.startswith("fingerprints/") and path.is_file():
+            return _checked(path, read_fingerprint(path))
     return {}
+
+
+def _checked(path, record):
+    """A fingerprint; raises Refusal where what a crate tells of it is of another kind."""
+    for key, kind in {"libraries": dict, "image_digest": str, "environment": str, "python": str}.items():
+        if not isinstance(record.get(key, kind()), kind):
+            raise Refusal(f"{path}: {key}: no stage writes {record[key]!r:.60}: run the stage again")
+    try:
+        _begun(record.get("finished"), record.get("wall_seconds"))
+    except (OverflowError, TypeError, ValueError) as error:
+        raise Refusal(f"{path}: finished, wall_seconds: no time ({error}): run the stage again") from None
+    return record

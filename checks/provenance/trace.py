@@ -6,8 +6,8 @@ import math
 from dataclasses import dataclass
 from functools import lru_cache
 
-from checks.out_digest import Digests
 from checks.provenance.reading import Crate
+from checks.runs.out_digest import Digests
 from encore.runtime.atomic import file_digest
 from encore.runtime.refusal import Refusal
 

@@ -10,6 +10,9 @@ from checks.provenance.run import Recorded
 from checks.verify import verdicts_path
 from encore.runtime.refusal import Refusal
 
+REQUIRED = ("id", "metric", "verdict", "system")
+TEXTS = ("title", "reason", "source", "origin", "detail")
+
 
 def read_verdicts(size):
     """The rows of verdicts.json, [] where there is none; raises Refusal for a file that is no such list."""
@@ -18,10 +21,19 @@ def read_verdicts(size):
         return []
     try:
         rows = json.loads(path.read_text(encoding="utf-8"))
-        ids = [(row["id"], row["metric"], row["verdict"], row["system"]) for row in rows]
-    except (ValueError, TypeError, KeyError):
-        raise Refusal(f"{path}: not a list of verdicts: write it again by `encore verify`") from None
-    return rows if ids else []
+    except (OSError, RecursionError, ValueError):
+        rows = None
+    if not isinstance(rows, list) or not all(map(_is_verdict, rows)):
+        raise Refusal(f"{path}: not a list of verdicts: write it again by `encore verify`")
+    return rows
+
+
+def _is_verdict(row):
+    """Whether a row has what the crate tells of it."""
+    if not isinstance(row, dict) or not all(isinstance(row.get(key), str) for key in REQUIRED):
+        return False
+    texts = all(isinstance(row.get(key, ""), (str, type(None))) for key in TEXTS)
+    return texts and isinstance(row.get("evidence") or {}, dict)
 
 
 class Verdicts:

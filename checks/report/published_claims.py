@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from checks.claims import Claim
-from checks.inputs import Input, read_inputs
+from checks.raw_data.inputs import Input, read_inputs
 from checks.report.verdicts import state_of
 from checks.size import PROJECT, Size
 from checks.verdict import NOT_ATTEMPTED, judge

@@ -34,6 +34,7 @@ def claim_row(**changes):
         "hardware": "2 cores",
         "hours": 0.1,
         "disk": "1 GB",
+        "basis": {"kind": "requirement"},
     }
     row.update(changes)
     return row

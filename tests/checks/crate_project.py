@@ -9,7 +9,7 @@ import platform
 import numpy as np
 import yaml
 
-from checks.out_digest import Digests
+from checks.runs.out_digest import Digests
 from checks.verify import verify, write_verdicts
 
 STAGES = {

@@ -10,7 +10,7 @@ import pytest
 from checks import blocked
 from checks.blocked import gpu_memories, gpu_objection
 from checks.claims import Gpu, read_all_claims
-from checks.inputs import Input
+from checks.raw_data.inputs import Input
 from checks.size import PROJECT, Size
 from checks.verify import failures, verify
 from tests.checks.conftest import claim_row

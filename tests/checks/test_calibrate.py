@@ -97,9 +97,7 @@ def test_a_claim_that_training_does_not_lift_out_of_the_trivial_is_informative(o
 
 def test_comments_and_other_claims_are_kept(open_project):
     path = open_project.claims / "toy.yaml"
-    path.write_text(
-        "# what this file is\n" + path.read_text().replace("- command", "# the first\n- command", 1)
-    )
+    path.write_text("# what this file is\n" + path.read_text().replace("- basis", "# the first\n- basis", 1))
     collect(open_project.claims, "toy", make_runs(open_project, [0.5, 0.6, 0.7]))
     calibrate(open_project.claims, "toy")
     assert path.read_text().startswith("# what this file is\n# the first\n")

@@ -5,8 +5,8 @@ from dataclasses import replace
 
 import pytest
 
-from checks.cause import first_difference
-from checks.run_record import RunRecord
+from checks.runs.cause import first_difference
+from checks.runs.run_record import RunRecord
 from tests.checks.toy_run import ToyRun, otherwise
 
 

@@ -5,7 +5,7 @@ import yaml
 
 from checks.claims import read_all_claims, read_claims
 from checks.size import PROJECT
-from checks.tolerance import derived, prediction_interval, stated_width
+from checks.tolerance import derived, prediction_interval, spread_coverage, stated_width
 from encore.metrics.definitions import DEFINITIONS
 from encore.runtime.refusal import Refusal
 from tests.checks.conftest import claim_row
@@ -14,6 +14,14 @@ METRIC = {"file": "metrics/toy/test.json", "key": "score", "definition": "a scor
 WIDE = {"tolerance": {"kind": "absolute", "value": 0.1}}
 SPREAD = {"kind": "published spread", "deviation": 0.02, "times": 3}
 SAMPLE = {"kind": "finite sample", "published": 100, "run": 100, "level": 0.99}
+VALUES = {"0": 0.1, "1": 0.2, "2": 0.3}
+# Mean 0.2, s = 0.1, t(0.975; 2) = 4.302653: half width 4.302653 · 0.1 · √(4/3) = 0.496828.
+SEEDS = {
+    "basis": {"kind": "own seeds"},
+    "expected": 0.2,
+    "tolerance": {"kind": "interval", "low": -0.296828, "high": 0.696828},
+    "seeds": {"values": VALUES, "level": 0.95},
+}
 
 
 def test_a_valid_claim_is_read(project):
@@ -57,6 +65,19 @@ def test_a_valid_claim_is_read(project):
         ({"gpu": {"count": 0}}, r"\.gpu: expected a count of 1 or more"),
         ({"gpu": {"count": 1, "memory_gb": 0}}, r"\.gpu: expected a count of 1 or more, and memory above 0"),
         ({"gpu": "V100"}, r"\[0\].gpu: expected a mapping"),
+        ({"basis": None}, r"\[0\].basis: expected a mapping, found None"),
+        (SEEDS | {"expected": 0.21}, r"\.expected: its seeds give 0.200000, found 0.21: restore it"),
+        (
+            SEEDS | {"tolerance": {"kind": "interval", "low": -0.3, "high": 0.696828}},
+            r"\.tolerance.low: its se",
+        ),
+        (
+            SEEDS | {"tolerance": {"kind": "at_least", "low": -0.296828}},
+            r"\.tolerance.high: its seeds give 0.6",
+        ),
+        (SEEDS | {"seeds": None}, r"\.seeds: missing"),
+        (SEEDS | {"seeds": {"values": {"0": 0.1}, "level": 0.95}}, r"\.seeds.values: a prediction interval"),
+        (SEEDS | {"seeds": {"values": VALUES, "level": 95}}, r"\.seeds.level: expected a number in \(0, 1\)"),
         ({"basis": {"kind": "hope"}}, r"\.basis.kind: expected one of count, published spread"),
         ({"basis": {"kind": "nothing published"}}, r"\.basis.kind: nothing published is for paper claims"),
         (WIDE | {"basis": {"kind": "count"}}, r"\.basis.kind: a count is exact, in an interval or at least"),
@@ -84,6 +105,21 @@ def test_a_claim_without_the_key_reason_is_refused(project):
         read_claims(project.claims / "toy.yaml")
 
 
+def test_a_claim_without_a_basis_is_refused(project):
+    row = claim_row()
+    del row["basis"]
+    project.set_claims(row)
+    with pytest.raises(Refusal, match=r"toy.yaml: \[0\].basis: this key is missing"):
+        read_claims(project.claims / "toy.yaml")
+
+
+def test_a_key_that_stands_twice_in_a_claim_is_refused(project):
+    path = project.claims / "toy.yaml"
+    path.write_text(path.read_text() + "  expected: 0.9\n")
+    with pytest.raises(Refusal, match="toy.yaml.*expected"):
+        read_claims(path)
+
+
 def test_an_id_used_twice_is_refused_even_in_two_files(project):
     project.write_yaml("claims/other.yaml", [claim_row(system="other")])
     message = r"toy.yaml: \[0\].id: the claim id mini_score is used twice, first at .*other.yaml: \[0\].id"
@@ -102,7 +138,8 @@ def test_an_id_used_twice_in_one_file_is_refused(project):
     [
         {"basis": SPREAD, "tolerance": {"kind": "absolute", "value": 0.06}},
         {"basis": SAMPLE, "tolerance": {"kind": "absolute", "value": 0.18}},
-        {"basis": {"kind": "own seeds"}},
+        SEEDS,
+        {"basis": {"kind": "own seeds"}, "expected": None},
         {"basis": {"kind": "count"}, "expected": 3, "tolerance": {"kind": "exact"}},
         {"gpu": {"count": 4, "memory_gb": 32}},
     ],
@@ -110,7 +147,7 @@ def test_an_id_used_twice_in_one_file_is_refused(project):
 def test_a_claim_whose_tolerance_is_what_its_basis_gives_is_read(project, change):
     project.set_claims(claim_row(**change))
     (claim,) = read_claims(project.claims / "toy.yaml")
-    assert claim.basis is None or claim.basis.kind == change["basis"]["kind"]
+    assert claim.basis.kind == change.get("basis", {"kind": "requirement"})["kind"]
     assert claim.gpu is None or (claim.gpu.count, claim.gpu.memory_gb) == (4, 32.0)
 
 
@@ -169,7 +206,13 @@ def test_computed_widths_stand_in_the_reasons_of_their_claims():
     computed = ("published spread", "finite sample")
     for claim in read_all_claims(PROJECT / "claims"):
         assert claim.basis.kind not in computed or claim.basis.kind in claim.reason, claim.id
+        if claim.basis.values:
+            held = spread_coverage(claim.basis.times, len(claim.basis.values))
+            assert f"holds a further one with {held:.0%}".replace("%", " %") in claim.reason, claim.id
         if claim.basis.kind == "finite sample":
+            assert "independent samples" in claim.reason, claim.id
+            pooled = "micro average precision" in claim.metric.definition or "recall" in claim.metric.key
+            assert not pooled or "a stand-in and no bound" in claim.reason, claim.id
             assert f"= {derived(claim.basis, claim.expected):.4f}" in claim.reason, claim.id
 
 

@@ -6,8 +6,8 @@ import shutil
 import pytest
 
 from checks.cli import main
-from checks.compare import compare, remarks, table
-from checks.run_record import RunRecord
+from checks.runs.compare import compare, remarks, table
+from checks.runs.run_record import RunRecord
 from tests.checks.toy_run import ToyRun, otherwise
 
 

@@ -12,10 +12,10 @@ import pytest
 import yaml
 
 from checks.cli import main
-from checks.out_digest import Digests
 from checks.provenance.crate import crate_folder, write_crate
 from checks.provenance.reading import Crate
-from checks.provenance.run import Run, expected_stages
+from checks.provenance.run import Run
+from checks.runs.out_digest import Digests
 from checks.verify import verify, write_verdicts
 from encore.runtime.refusal import Refusal
 from tests.checks.crate_project import change_lock, write_lock, write_run
@@ -261,28 +261,6 @@ def test_a_crate_replaces_an_older_one(ran):
     (crate.folder / "left.txt").write_text("x")
     crate_of(ran)
     assert not (crate.folder / "left.txt").exists()
-
-
-def test_items_become_stages_as_dvc_names_them():
-    stages = {
-        "plain": {"cmd": "x"},
-        "each": {"foreach": "${a.runs}", "do": {"cmd": "x"}},
-        "listed": {"foreach": [True, 2], "do": {"cmd": "x"}},
-        "crossed": {"matrix": {"one": "${a.tags}", "two": ["x", {"deep": 1}]}, "cmd": "x"},
-        "none": {"matrix": {"one": "${a.gone}"}, "cmd": "x"},
-    }
-    parameters = {"a": {"runs": {"r1": {}, "r2": {}}, "tags": ["t", 5]}}
-    assert [name for name, _ in expected_stages(stages, parameters)] == [
-        "plain",
-        "each@r1",
-        "each@r2",
-        "listed@true",
-        "listed@2",
-        "crossed@t-x",
-        "crossed@t-two1",
-        "crossed@5-x",
-        "crossed@5-two1",
-    ]
 
 
 def test_the_size_that_is_the_project_has_no_prefix(ran):

@@ -10,7 +10,7 @@ import yaml
 
 from checks.cli import main
 from checks.data import check_data, list_files
-from checks.inputs import read_inputs
+from checks.raw_data.inputs import read_inputs
 from checks.size import PROJECT
 from encore.runtime.refusal import Refusal
 
@@ -337,6 +337,6 @@ def test_a_folder_that_may_not_be_listed_is_refused_by_name(size, monkeypatch):
         raise PermissionError(13, "Permission denied", path)
 
     describe(size, photos=entry())
-    monkeypatch.setattr("checks.data_listing.os.scandir", denied)
+    monkeypatch.setattr("checks.raw_data.listing.os.scandir", denied)
     with pytest.raises(Refusal, match="raw/photos: cannot be listed .Permission denied.: make it readable"):
         check_data(size)

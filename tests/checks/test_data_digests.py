@@ -11,12 +11,12 @@ import time
 import pytest
 import yaml
 
-from checks import data_hashing
 from checks.cli import main
 from checks.data import check_data
-from checks.data_digests import Digest, differences, read_manifest, write_manifest
-from checks.data_hashing import hash_files
-from checks.data_record import record_digests
+from checks.raw_data import hashing
+from checks.raw_data.digests import Digest, differences, read_manifest, write_manifest
+from checks.raw_data.hashing import hash_files
+from checks.raw_data.recording import record_digests
 from checks.size import PROJECT
 from encore.runtime.refusal import Refusal
 
@@ -89,8 +89,8 @@ def test_digests_are_recorded_for_every_role_and_sha256sum_accepts_them(kept):
 
 def test_files_of_several_roles_are_read_once(size, monkeypatch):
     read = []
-    whole = data_hashing._hash_file
-    monkeypatch.setattr(data_hashing, "_hash_file", lambda *args: read.append(args) or whole(*args))
+    whole = hashing._hash_file
+    monkeypatch.setattr(hashing, "_hash_file", lambda *args: read.append(args) or whole(*args))
     record_digests(size)
     assert len(read) == 4
     check_data(size, content=True)
@@ -147,7 +147,7 @@ def test_what_sha256sum_wrote_itself_is_read_too(size):
 
 @pytest.mark.parametrize("workers", [1, 2, 5])
 def test_the_manifest_is_the_same_for_any_number_of_workers(size, workers, monkeypatch):
-    monkeypatch.setattr(data_hashing, "BATCH_FILES", 1)
+    monkeypatch.setattr(hashing, "BATCH_FILES", 1)
     for i in range(4, 40):
         (size / f"raw/photos/P{i}.jpg").write_bytes(os.urandom(100) if i % 2 else b"")
     for i in range(4, 40, 2):
@@ -236,8 +236,8 @@ def test_a_partial_file_is_gone_on_from_and_its_torn_line_is_not_believed(size, 
         line("P0.jpg", "0" * 64) + line("P1.jpg", "1" * 64, 999) + line("P2.jpg", "2" * 64)[:-9]
     )
     read = []
-    whole = data_hashing._hash_file
-    monkeypatch.setattr(data_hashing, "_hash_file", lambda path, n: read.append(path[-6:]) or whole(path, n))
+    whole = hashing._hash_file
+    monkeypatch.setattr(hashing, "_hash_file", lambda path, n: read.append(path[-6:]) or whole(path, n))
     record_digests(size, ["photos"])
     kept = read_manifest(size / "digests/photos.sha256")
     assert sorted(read) == ["P1.jpg", "P2.jpg", "P3.jpg"]
@@ -259,7 +259,8 @@ def test_a_killed_recording_goes_on_where_it_was(size):
         (size / f"raw/photos/P{i}.jpg").write_bytes(os.urandom(50))
     describe(size, count=60)
     slowly = (
-        "import time; from checks import data_hashing as d; from checks.data_record import record_digests\n"
+        "import time; from checks.raw_data import hashing as d; "
+        "from checks.raw_data.recording import record_digests\n"
         "d.BATCH_FILES = 1; whole = d._hash_file\n"
         "d._hash_file = lambda *args: time.sleep(0.05) or whole(*args)\n"
         "record_digests('.', ['photos'], workers=1)"
@@ -279,9 +280,9 @@ def test_a_killed_recording_goes_on_where_it_was(size):
     done = partial.read_bytes().count(b"\n")
     assert 5 <= done < 60 and not (size / "digests/photos.sha256").exists()
     read = []
-    whole = data_hashing._hash_file
+    whole = hashing._hash_file
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(data_hashing, "_hash_file", lambda *args: read.append(args) or whole(*args))
+        patch.setattr(hashing, "_hash_file", lambda *args: read.append(args) or whole(*args))
         record_digests(size, ["photos"])
     assert len(read) == 60 - done
     for name, digest in read_manifest(size / "digests/photos.sha256").items():

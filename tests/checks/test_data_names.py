@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from checks.data_name_checks import name_problems, shown
-from checks.data_names import NamePattern
-from checks.inputs import read_inputs
+from checks.raw_data.inputs import read_inputs
+from checks.raw_data.name_checks import name_problems, shown
+from checks.raw_data.names import NamePattern
 from checks.size import PROJECT
 
 
@@ -124,7 +124,7 @@ def test_a_name_is_shown_on_one_line_whatever_bytes_it_holds():
 
 
 def imagenet_classes():
-    return (PROJECT / "checks/imagenet_classes.txt").read_text().split()
+    return (PROJECT / "checks/raw_data/imagenet_classes.txt").read_text().split()
 
 
 def test_the_list_of_classes_is_that_of_imagenet():

@@ -7,7 +7,7 @@ import yaml
 
 from checks.cli import main
 from checks.data import survey
-from checks.data_plan import plan_text, summary
+from checks.raw_data.plan import plan_text, summary
 from checks.size import PROJECT
 
 ROW = {

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from checks.claims import read_all_claims
-from checks.dvc_lock import Locked, behind, feeding, in_order, read_lock, writers
 from checks.lineage import lineage
+from checks.runs.dvc_lock import Locked, behind, feeding, in_order, read_lock, writers
 from encore.runtime.refusal import Refusal
 
 PROJECT = Path(__file__).parents[2]
@@ -62,6 +62,16 @@ def test_a_lock_file_is_read_again_when_it_changed(tmp_path):
     assert read_lock(tmp_path)["a"].cmd == "another"
 
 
+def test_what_a_stage_read_and_its_sections_are_there_as_dvc_wrote_them(tmp_path):
+    row = "{cmd: [x, y], deps: [{path: b, md5: c.dir, size: 3, nfiles: 2}, {path: d}], "
+    row += "params: {p.yaml: {s: {t: 1}}}}"
+    (tmp_path / "dvc.lock").write_text(f"stages: {{a: {row}}}")
+    found = read_lock(tmp_path)["a"]
+    assert found.cmd == "x && y" and found.deps == {"b": "c.dir", "d": ""}
+    assert found.read == {"b": {"md5": "c.dir", "size": 3, "nfiles": 2}, "d": {}}
+    assert found.sections == {"p.yaml": {"s": {"t": 1}}} and found.outs == {}
+
+
 def test_parameters_are_read_by_dotted_key(tmp_path):
     (tmp_path / "dvc.lock").write_text("stages: {a: {cmd: x, params: {p.yaml: {s.t: {u: {v: [1]}, w: 2}}}}}")
     assert read_lock(tmp_path)["a"].params == {"s.t.u.v": [1], "s.t.w": 2}
@@ -77,6 +87,16 @@ def test_parameters_are_read_by_dotted_key(tmp_path):
         ("stages: {a: 3}", "stages.a: not a stage"),
         ("stages: {a: {deps: []}}", "stages.a: not a stage"),
         ("stages: {a: {cmd: x, outs: [{md5: y}]}}", "stages.a: not a stage"),
+        ("stages: {a: {cmd: x, outs: [{path: 3}]}}", "stages.a: not a stage"),
+        ("stages: {a: {cmd: x, deps: [{path: [b]}]}}", "stages.a: not a stage"),
+        ("stages: {a: {cmd: x, deps: [{path: b, md5: 3}]}}", "expected str, found 3"),
+        ("stages: {a: {cmd: x, outs: [{path: b, size: many}]}}", "expected int, found 'many'"),
+        ("stages: {a: {cmd: x, outs: [b]}}", "stages.a: not a stage"),
+        ("stages: {a: {cmd: x, outs: 3}}", "stages.a: not a stage"),
+        ("stages: {a: {cmd: x, params: {p.yaml: [b]}}}", "stages.a: not a stage"),
+        ("stages: {a: {cmd: x, params: [b]}}", "stages.a: not a stage"),
+        ("stages: {a: {cmd: 3}}", "stages.a: not a stage"),
+        ("stages: {a: {cmd: x}, a: {cmd: y}}", "a: this key is there twice"),
     ],
 )
 def test_a_lock_file_that_is_missing_or_broken_is_refused_by_name(tmp_path, text, said):

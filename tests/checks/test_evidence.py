@@ -1,6 +1,7 @@
 import re
 import subprocess
 import sys
+from pathlib import PurePosixPath
 
 import numpy as np
 import pytest
@@ -8,10 +9,12 @@ import pytest
 from checks.claims import read_all_claims
 from checks.evidence import evidence_path, interval, recompute, recompute_trivial
 from checks.size import PROJECT, Size
+from checks.verdict import judge
 from checks.yaml_file import read_yaml
+from encore.metrics.evidence.archive import NoEvidence
 from encore.metrics.evidence.classified_pictures import ClassifiedPictures
 from encore.metrics.evidence.counts import Counts
-from encore.metrics.evidence.differences import Difference, Differences
+from encore.metrics.evidence.differences import HERE, Difference, Differences
 from encore.metrics.evidence.evidence_file import EvidenceFile
 from encore.metrics.evidence.ranked_pairs import Measured, RankedPairs
 from encore.metrics.evidence.resampling import resampled
@@ -19,6 +22,7 @@ from encore.metrics.micro_ap import micro_average_precision
 from encore.metrics.pairs import GroundTruth, Predictions
 from encore.runtime.refusal import Refusal
 from tests.checks.conftest import claim_row
+from tests.evidence_keys import KEYS, gives, stage_of
 
 FILE = "metrics/toy/test.json"
 
@@ -69,8 +73,33 @@ def test_what_training_starts_from_is_stated_or_computed_again(project):
 
 def test_a_missing_key_is_refused_with_those_that_are_there(project):
     write(project, "toy/test.npz", classified([1, 0]))
-    with pytest.raises(Refusal, match=r"toy/test.npz: score: no such number in it; there are top1, top5"):
-        recompute(project.size(), claim(project, key="score"))
+    # for a verdict that is no file, hence no number; for a command one line
+    for error in (FileNotFoundError, Refusal, NoEvidence):
+        with pytest.raises(error, match=r"toy/test.npz: score: no such number in it; there are top1, top5"):
+            recompute(project.size(), claim(project, key="score"))
+
+
+def test_without_a_key_one_claim_has_no_number_and_the_others_are_judged(project):
+    write(project, "toy/test.npz", classified([1, 0]))
+    without, beside = claim(project, key="score"), claim(project, expected=50.0)
+    project.set_metric(50.0, "top1")
+    assert judge(without, project.size(), from_predictions=True).value is None
+    assert judge(beside, project.size(), from_predictions=True).value == 50.0
+    (project.mini / "evidence/toy/test.npz").write_bytes(b"broken")
+    with pytest.raises(Refusal, match="toy/test.npz: no evidence can be read from it") as refusal:
+        judge(without, project.size(), from_predictions=True)
+    assert not isinstance(refusal.value, FileNotFoundError)
+
+
+def test_a_side_that_is_missing_takes_no_number_from_the_others(project):
+    rows = Difference("gap", "none.npz", "top1", HERE, "top1"), Difference("gain", HERE, "top5", HERE, "top1")
+    write(project, "toy/test.npz", classified([1, 1, 0, 0]), Differences(rows))
+    size = project.size()
+    with pytest.raises(NoEvidence, match="toy/none.npz: missing: pull it"):
+        recompute(size, claim(project, key="gap"))
+    assert interval(size, claim(project, key="gap")) is None
+    assert recompute(size, claim(project, key="gain")) == 0 and recompute(size, claim(project)) == 50.0
+    assert interval(size, claim(project)) is not None
 
 
 def test_a_missing_file_is_refused_by_name(project):
@@ -127,21 +156,55 @@ def pattern(template):
     return "[^/]+".join(map(re.escape, re.split(r"\$\{[^}]*\}", template)))
 
 
-def test_every_number_that_a_mini_claim_reads_has_evidence_that_dvc_keeps():
+def evidence_outs():
+    """{evidence file of dvc.yaml, with its templates}: cached outputs, each beside its metric file."""
     stages = read_yaml(PROJECT / "dvc.yaml", "missing")["stages"]
     kept = set()
     for body in (body.get("do", body) for body in stages.values()):
         outs = [out for out in body.get("outs", []) if isinstance(out, str) and out.startswith("evidence/")]
-        metrics = [name for metric in body.get("metrics", []) for name in metric]
-        for out in outs:  # a cached output, beside its metric file
+        metrics = [name for metric in body.get("metrics", []) for name in _names(metric)]
+        for out in outs:
             assert out.replace("evidence/", "metrics/", 1).replace(".npz", ".json") in metrics
         kept.update(outs)
-    patterns = [re.compile(pattern(out)) for out in kept]
-    for read in (claim for claim in read_all_claims(PROJECT / "claims") if claim.tier == "mini"):
-        files = [read.metric.file] + ([read.trivial.file] if read.trivial and read.trivial.file else [])
-        for file in files:
-            wanted = evidence_path(Size.of(PROJECT / "mini"), file).relative_to(PROJECT / "mini").as_posix()
-            assert any(found.fullmatch(wanted) for found in patterns), wanted
+    return kept
+
+
+def _names(metric):
+    return [metric] if isinstance(metric, str) else list(metric)
+
+
+def stage_name(out):
+    return stage_of(PurePosixPath(out).relative_to("evidence").with_suffix("").as_posix())
+
+
+WITHOUT = {"isc_track1/train", "isc_track1/crop_queries", "isc_track2/train"}
+"""Stages of which claims of tier paper read a number that has no evidence: of a run's files, and of crops."""
+
+
+@pytest.mark.parametrize("tier", ["mini", "paper"])
+def test_every_number_that_a_claim_reads_has_evidence_that_dvc_keeps(tier):
+    patterns = [re.compile(pattern(out)) for out in evidence_outs()]
+    claims = [claim for claim in read_all_claims(PROJECT / "claims") if claim.tier == tier]
+    metrics = [claim.metric for claim in claims]
+    metrics += [claim.trivial for claim in claims if claim.trivial and claim.trivial.file]
+    without = set()
+    for metric in metrics:
+        wanted = (
+            evidence_path(Size.of(PROJECT / "mini"), metric.file).relative_to(PROJECT / "mini").as_posix()
+        )
+        name = PurePosixPath(metric.file).relative_to("metrics").with_suffix("").as_posix()
+        if any(found.fullmatch(wanted) for found in patterns):
+            assert gives(name, metric.key), f"{wanted}: {metric.key}"
+        else:
+            without.add(stage_of(name))
+    assert len(metrics) > 20 and without == (WITHOUT if tier == "paper" else set())
+
+
+def test_the_keys_of_every_stage_with_evidence_are_held_against_what_it_writes():
+    assert {stage_name(out) for out in evidence_outs()} == set(KEYS)
+    texts = [path.read_text(encoding="utf-8") for path in PROJECT.glob("tests/**/test_*.py")]
+    called = {stage for text in texts for stage in re.findall(r'measured_again\(\s*"(\w+/\w+)', text)}
+    assert set(KEYS) <= called
 
 
 def test_torch_is_not_needed():

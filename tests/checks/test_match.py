@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import signal
 import sys
 
 import pytest
@@ -150,6 +152,24 @@ def test_pictures_in_folders_below_will_do(folders, worker):
     (folders / "queries/below").mkdir()
     (folders / "queries/q0.jpg").rename(folders / "queries/below/q0.jpg")
     match._require_pictures("queries", folders / "queries")
+
+
+def test_a_named_pipe_is_not_opened(folders, worker, capsys):
+    """Opening one waits for ever for somebody who writes."""
+    (folders / "queries/q0.jpg").unlink()
+    os.mkfifo(folders / "queries/pipe.jpg")
+
+    def waited(*_):
+        raise AssertionError("waits for the pipe")
+
+    before = signal.signal(signal.SIGALRM, waited)
+    signal.alarm(20)
+    try:
+        assert run_match(folders) == 2
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
+    assert "queries: none of its 2 files is a picture" in capsys.readouterr().err
 
 
 def test_weights_and_folders_that_are_not_there_are_refused(folders, worker, capsys):

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 
 import pytest
+import yaml
 
 from checks.cli import main
 from checks.origin import this_machine
@@ -41,7 +43,7 @@ def run(project, monkeypatch):
     """A run whose training ended before its test; damage to its files is not what these tests are about."""
     project.set_fingerprint("toy/train", finished=EARLY)
     project.set_fingerprint("toy/test", finished=LATE)
-    monkeypatch.setattr("checks.cause.broken", lambda *_: None)
+    monkeypatch.setattr("checks.runs.cause.broken", lambda *_, **__: None)
     return project
 
 
@@ -97,7 +99,36 @@ def test_claims_on_other_numbers_are_not_touched_by_a_mixture(run):
     assert verdict(run) == ("reproduced", "")
 
 
-@pytest.mark.parametrize("text", ["[1]", "stages: 3", "stages: {a: {cmd: x, outs: [{md5: b}]}}", "a: ["])
+def fingerprint_md5(project, path):
+    return hashlib.md5((project.mini / path).read_bytes()).hexdigest()
+
+
+def test_a_test_run_by_hand_after_another_training_is_not_attempted_and_no_mixture(run):
+    """`dvc repro -s toy_train` gave another model, and the test was run by hand on it: dvc.lock still speaks
+    of the test before."""
+    lock(run, taken="b" * 32)
+    value = yaml.safe_load((run.mini / "dvc.lock").read_text())
+    outs = {out["path"]: out for stage in value["stages"].values() for out in stage["outs"]}
+    outs[TRAIN]["md5"], outs[TEST]["md5"] = fingerprint_md5(run, TRAIN), "0" * 32
+    run.write_yaml("mini/dvc.lock", value)
+    word, detail = verdict(run)
+    assert word == "not attempted" and detail.startswith(
+        "run outside DVC: the fingerprint of toy_test is not"
+    )
+    pipeline = run.mini / "dvc.yaml"
+    assert detail.endswith(f"`dvc commit {pipeline}:toy_test` or `dvc repro {pipeline}`")
+    outs[TEST]["md5"] = fingerprint_md5(run, TEST)  # DVC ran it: then it is a mixture
+    run.write_yaml("mini/dvc.lock", value)
+    with pytest.raises(Refusal, match="two runs are mixed"):
+        verify(run.size())
+    outs[TRAIN]["md5"] = "0" * 32
+    run.write_yaml("mini/dvc.lock", value)
+    assert verdict(run)[1].startswith("run outside DVC: the fingerprint of toy_train is not")
+
+
+@pytest.mark.parametrize(
+    "text", ["[1]", "stages: 3", "stages: {toy_test: {cmd: x, outs: [{md5: b}]}}", "a: ["]
+)
 def test_a_lock_that_is_none_is_refused(run, text):
     run.write("mini/dvc.lock", text)
     with pytest.raises(Refusal, match="dvc.lock"):

@@ -31,6 +31,28 @@ def test_one_stage_behind_a_number_from_elsewhere_makes_it_cached(project):
     assert origin(project.mini, "metrics/toy/test.json", behind) == "cached from 000000000000, 2026-01-02"
 
 
+def test_a_fingerprint_that_the_lock_lists_and_is_not_there_makes_it_cached(project):
+    behind = lineage(project.mini, "metrics/toy/test.json")
+    stages = {
+        "toy_train": {"cmd": "x", "outs": [{"path": "models/toy"}, {"path": "fingerprints/toy/train.json"}]},
+        "toy_test": {
+            "cmd": "x",
+            "deps": [{"path": "models/toy"}],
+            "outs": [{"path": "metrics/toy/test.json"}, {"path": "fingerprints/toy/test.json"}],
+        },
+        "other": {"cmd": "x", "outs": [{"path": "fingerprints/other.json"}]},
+    }
+    project.write_yaml("mini/dvc.lock", {"stages": stages})
+    assert origin(project.mini, "metrics/toy/test.json", behind) == "cached from an unknown machine"
+    project.set_fingerprint("toy/train")
+    assert origin(project.mini, "metrics/toy/test.json", behind) == "run here"
+
+
+def test_a_fingerprint_that_is_a_folder_is_refused(tmp_path):
+    with pytest.raises(Refusal, match="cannot be read"):
+        read_fingerprint(tmp_path)
+
+
 @pytest.mark.parametrize("text", ["{", "[]", '{"machine": "a"}', '{"machine": 3, "finished": "x"}'])
 def test_a_fingerprint_that_says_too_little_is_refused(tmp_path, text):
     path = tmp_path / "a.json"

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from checks.out_digest import REMEMBERED_BYTES, Digests, files_below
+from checks.runs.out_digest import REMEMBERED_BYTES, Digests, files_below
 
 
 def write(folder, **files):
@@ -64,7 +64,7 @@ def test_a_large_file_is_read_once_until_it_changes(tmp_path, monkeypatch):
     first = digests.of("net").md5
     digests.remember()
     with monkeypatch.context() as patch:
-        patch.setattr("checks.out_digest._md5", lambda path: pytest.fail("was read again"))
+        patch.setattr("checks.runs.out_digest._md5", lambda path: pytest.fail("was read again"))
         assert Digests(tmp_path).of("net").md5 == first
     large.write_text("y" * REMEMBERED_BYTES)
     assert Digests(tmp_path).of("net").md5 != first
@@ -81,10 +81,39 @@ def test_a_file_written_just_now_is_not_remembered(tmp_path):
     assert digests.of("net").md5 != first
 
 
-def test_what_is_remembered_wrongly_is_computed_again(tmp_path):
-    write(tmp_path / ".work", **{"digests.json": "{half"})
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{half",
+        "[1]",
+        "null",
+        "[" * 100_000,
+        '{"net": ["1", 2, 3, "x"]}',
+        '{"net": [1, 2, 3, 4]}',
+        '{"net": [1, 2, 3, "x"], "other": {}}',
+        '{"net": [true, 2, 3, "9dd4e461268c8034f5c8564e155c67a6"]}',
+    ],
+)
+def test_what_is_remembered_wrongly_is_computed_and_written_again(tmp_path, text):
+    write(tmp_path / ".work", **{"digests.json": text})
     write(tmp_path, net="x")
-    assert Digests(tmp_path).of("net").md5 == "9dd4e461268c8034f5c8564e155c67a6"  # md5 of "x"
+    digests = Digests(tmp_path)
+    assert digests.of("net").md5 == "9dd4e461268c8034f5c8564e155c67a6"  # md5 of "x"
+    digests.remember()
+    assert (tmp_path / ".work/digests.json").read_text().strip() == "{}"
+
+
+def test_an_output_below_what_is_a_file_is_not_there(tmp_path):
+    write(tmp_path, data="x")
+    assert Digests(tmp_path).of("data/net") is None
+
+
+def test_what_was_too_large_is_known_without_looking_again(tmp_path, monkeypatch):
+    write(tmp_path, a="12345", b="1")
+    digests = Digests(tmp_path, limit=3)
+    assert digests.too_large("a") and not digests.too_large("b") and not digests.too_large("none")
+    monkeypatch.setattr(Digests, "of", lambda *_: pytest.fail("was looked at again"))
+    assert digests.too_large("a") and not digests.too_large("b")
 
 
 def test_more_bytes_than_the_limit_are_told_by_count_and_size(tmp_path):

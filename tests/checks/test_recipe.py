@@ -8,6 +8,8 @@ from checks.recipe import altered_keys, flatten, keys_run_otherwise
 from encore.runtime.atomic import write_json
 from encore.runtime.refusal import Refusal
 
+RUN = {"machine": "0" * 12, "finished": "2026-01-02T03:04:05+00:00", "system": "toy", "stage": "train"}
+
 
 def test_machine_keys_are_no_part_of_a_recipe_but_the_held_out_seed_is():
     values = {"seed": 1, "train": {"seed": 2, "rate": 3, "workers": 4}, "queries": {"held_out": {"seed": 5}}}
@@ -57,7 +59,7 @@ def test_freeze_then_compare(project, capsys):
 def test_what_a_stage_ran_with_counts_not_only_what_the_file_says_now(project):
     record = project.mini / "fingerprints/toy/train/a.json"
     ran = {"rate": 0.3, "size": [1, 2]}
-    write_json(record, {"system": "toy", "stage": "train", "parameters": ran})
+    write_json(record, {**RUN, "parameters": ran})
     stated = {"toy": {"train": {"rate": 0.3, "size": [1, 2], "workers": 4}}}
     assert keys_run_otherwise([record], stated) == []
     stated["toy"]["train"]["rate"] = 0.4
@@ -66,12 +68,7 @@ def test_what_a_stage_ran_with_counts_not_only_what_the_file_says_now(project):
 
 def test_values_of_a_second_section_count_too(project):
     record = project.mini / "fingerprints/toy/train/a.json"
-    values = {
-        "system": "toy",
-        "stage": "train",
-        "parameters": {"rate": 1},
-        "other_parameters": {"pairs": {"n": 2}},
-    }
+    values = {**RUN, "parameters": {"rate": 1}, "other_parameters": {"pairs": {"n": 2}}}
     write_json(record, values)
     assert keys_run_otherwise([record], {"toy": {"train": {"rate": 1}, "pairs": {"n": 2}}}) == []
     assert keys_run_otherwise([record], {"toy": {"train": {"rate": 1}, "pairs": {"n": 3}}}) == [
@@ -81,7 +78,7 @@ def test_values_of_a_second_section_count_too(project):
 
 def test_what_an_item_ran_with_is_compared_with_its_own_section(project):
     record = project.mini / "fingerprints/toy/train/a.json"
-    values = {"system": "toy", "stage": "train", "item": "a", "parameters": {"rate": 1}}
+    values = {**RUN, "item": "a", "parameters": {"rate": 1}}
     write_json(record, values)
     assert keys_run_otherwise([record], {"toy": {"train": {"a": {"rate": 1}, "b": {"rate": 2}}}}) == []
     stated = {"toy": {"train": {"a": {"rate": 2}, "b": {"rate": 1}}}}

@@ -5,8 +5,8 @@ import json
 import pytest
 
 from checks.cli import main
-from checks.reference import reference_file, write_reference
-from checks.run_record import RunRecord
+from checks.runs.reference import reference_file, write_reference
+from checks.runs.run_record import RunRecord
 from checks.size import Size
 from encore.runtime.refusal import Refusal
 from tests.checks.toy_run import ToyRun

@@ -5,7 +5,7 @@ import json
 import pytest
 import yaml
 
-from checks.run_record import RunRecord
+from checks.runs.run_record import RunRecord
 from encore.runtime.refusal import Refusal
 from tests.checks.toy_run import ToyRun
 

@@ -55,10 +55,86 @@ def test_the_test_by_hand():
     assert found["p"] == pytest.approx(0.5 - math.atan(2) / math.pi) and not found["rejects"]
 
 
-def test_there_is_no_test_inside_and_no_doubt_without_spread():
+def test_there_is_no_test_inside_and_none_without_spread():
     assert mean_test([0.4, 0.6], 0.4, 0.6) is None
-    found = mean_test([0.7, 0.7], 0.4, 0.6)
-    assert (found["t"], found["p"], found["rejects"]) == (None, 0.0, True)
+    assert mean_test([0.7, 0.7], 0.4, 0.6) is None
+
+
+@pytest.mark.parametrize(("value", "verdict"), [(0.7, "not attempted"), (0.5, "reproduced")])
+@pytest.mark.parametrize("better", [None, "higher"])
+def test_runs_without_spread_say_so_and_never_deviate(project, runs, value, verdict, better):
+    project.set_claims(claim_row(better=better))
+    found = only(project, runs(value, value, value))
+    assert (found.verdict, found.runs["test"]) == (verdict, None)
+    assert found.detail == f"the 3 runs have no spread, all gave {value}: were they drawn anew?"
+
+
+@pytest.mark.parametrize("value", [0.2, 0.55])
+def test_a_damaged_run_is_not_averaged_whatever_its_value(project, runs, value):
+    folders = runs(0.5, value, 0.5)
+    stage = {"cmd": "x", "outs": [{"path": "metrics/toy/test.json", "md5": "0" * 32, "size": 3}]}
+    project.write_yaml("runs/seed1/dvc.lock", {"schema": "2.0", "stages": {"toy_test": stage}})
+    verdict = only(project, folders)
+    assert (verdict.verdict, verdict.value, verdict.damaged) == ("not attempted", None, True)
+    assert verdict.detail.startswith("run 1: metrics/toy/test.json was changed after its stage wrote it")
+    assert (verdict.why["kind"], verdict.why["stage"]) == ("data", "toy_test")
+    assert verdict.why["text"].startswith("run 1: metrics/toy/test.json was changed")
+
+
+def test_runs_that_are_all_damaged_and_outside_do_not_deviate_without_a_value(project, runs):
+    folders = runs(0.9, 0.95)
+    stage = {"cmd": "x", "outs": [{"path": "metrics/toy/test.json", "md5": "0" * 32, "size": 3}]}
+    for seed in "01":
+        project.write_yaml(f"runs/seed{seed}/dvc.lock", {"schema": "2.0", "stages": {"toy_test": stage}})
+    assert only(project, folders).verdict == "not attempted"
+
+
+def test_a_run_whose_metric_contradicts_its_evidence_is_not_averaged(project, runs, monkeypatch):
+    folders = runs(0.5, 0.52, 0.6)
+    for folder in folders.values():
+        (folder / "evidence/toy").mkdir(parents=True)
+        (folder / "evidence/toy/test.npz").write_bytes(b"evidence")
+    monkeypatch.setattr(
+        "checks.evidence.recompute", lambda size, claim: {"0": 0.5, "1": 0.52, "2": 0.4}[size.folder.name[-1]]
+    )
+    monkeypatch.setattr("checks.evidence.interval", lambda size, claim, level=0.95: None)
+    (verdict,) = verify_runs(project.size(), folders, from_predictions=True)
+    assert (verdict.verdict, verdict.damaged) == ("not attempted", True)
+    assert verdict.detail == "run 2: metrics/toy/test.json says 0.6, evidence/toy/test.npz gives 0.4"
+
+
+def test_two_runs_of_one_seed_are_refused_unless_nothing_is_drawn(project, runs):
+    folders = runs(0.5, 0.52, 0.54)
+    path = folders["2"] / "fingerprints/toy/test.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "seed": 1, "wall_seconds": 9.5}))
+    with pytest.raises(
+        Refusal, match=r"seed2/fingerprints/toy/test.json: seed: .* as 2 has the seed of 1 .*change seed"
+    ):
+        verify_runs(project.size(), folders)
+    parameters = {"sampling": {"subset_seed": 3}}
+    path.write_text(json.dumps({**json.loads(path.read_text()), "parameters": parameters}))
+    with pytest.raises(Refusal, match="change seed"):
+        verify_runs(project.size(), folders)
+    one = folders["1"] / "fingerprints/toy/test.json"
+    one.write_text(
+        json.dumps({**json.loads(one.read_text()), "parameters": {"sampling": {"subset_seed": 4}}})
+    )
+    assert only(project, folders).verdict == "reproduced"
+    one.write_text(json.dumps({**json.loads(one.read_text()), "parameters": {}}))
+    project.set_claims(claim_row(expected=7, tolerance={"kind": "exact"}))
+    for folder in folders.values():
+        (folder / "metrics/toy/test.json").write_text('{"score": 7}')
+    assert only(project, folders).verdict == "reproduced"
+
+
+def test_the_seed_of_held_out_queries_does_not_make_two_runs_of_one(project, runs):
+    folders = runs(0.5, 0.52)
+    for seed, folder in folders.items():
+        path = folder / "fingerprints/toy/test.json"
+        record = {**json.loads(path.read_text()), "seed": 0, "parameters": {"held_out": {"seed": int(seed)}}}
+        path.write_text(json.dumps(record))
+    with pytest.raises(Refusal, match="change seed"):
+        verify_runs(project.size(), folders)
 
 
 @pytest.mark.parametrize("count", [3, 5, 10])
@@ -101,7 +177,15 @@ def test_a_mean_outside_where_they_cannot_tell_is_not_attempted(project, runs):
 
 def test_a_mean_on_the_better_side_is_better(project, runs):
     project.set_claims(claim_row(better="higher"))
-    assert only(project, runs(0.7, 0.8, 0.9)).verdict == "better"
+    found = only(project, runs(0.7, 0.8, 0.9))
+    assert found.verdict == "better" and found.runs["test"]["rejects"] and "p = 0.0371" in found.detail
+
+
+def test_a_mean_on_the_better_side_where_the_runs_cannot_tell_is_not_attempted(project, runs):
+    project.set_claims(claim_row(better="higher"))
+    found = only(project, runs(0.5, 0.9))
+    assert found.verdict == "not attempted" and not found.runs["test"]["rejects"]
+    assert found.detail.startswith("outside, but 2 runs cannot tell at level 0.05 (")
 
 
 @pytest.mark.parametrize(

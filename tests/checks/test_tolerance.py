@@ -12,6 +12,7 @@ from checks.tolerance import (
     finite_sample_width,
     is_informative_only,
     prediction_interval,
+    spread_coverage,
     spread_width,
     stated_width,
     student_t_cdf,
@@ -119,6 +120,14 @@ def test_the_width_of_a_published_spread_by_hand():
     # 0.65642, 0.66072, 0.64688: mean 0.65467, differences 0.00175, 0.00605, -0.00779; their squares sum to
     # 1.00349e-4, half of it 5.01746e-5, its root 0.0070834, three times that 0.0212502.
     assert spread_width(3, values=(0.65642, 0.66072, 0.64688)) == pytest.approx(0.0212502, abs=1e-6)
+
+
+def test_what_three_deviations_of_three_values_cover_by_hand():
+    # t = 3 / √(4/3) = 2.5980762; with two degrees of freedom P(|T| <= t) = t / √(2 + t²) = 0.8783101.
+    assert spread_coverage(3, 3) == pytest.approx(0.8783101, abs=1e-6)
+    draws = numpy.random.RandomState(0).normal(0, 1, (20000, 4))
+    inside = abs(draws[:, 3] - draws[:, :3].mean(1)) <= 3 * draws[:, :3].std(1, ddof=1)
+    assert inside.mean() == pytest.approx(0.8783, abs=0.008)
 
 
 @pytest.mark.parametrize(("width", "stated"), [(0.0300937, 0.03), (0.0212502, 0.021), (1.5, 1.5), (0.6, 0.6)])

@@ -186,6 +186,7 @@ def test_a_value_for_which_no_number_was_published_is_shown_and_judged_by_nothin
         ("[1]", "score: no such key"),
         ("{", "not JSON"),
         ('{"score": Infinity}', "found inf"),
+        ('{"score": 1' + "0" * 400 + "}", "score: expected a finite number, found 1000"),
     ],
 )
 def test_a_metric_that_is_no_number_is_refused_by_file_and_key(project, capsys, text, message):
@@ -194,6 +195,14 @@ def test_a_metric_that_is_no_number_is_refused_by_file_and_key(project, capsys, 
     error = capsys.readouterr().err
     assert "metrics/toy/test.json" in error and message in error and error.count("\n") == 1
     assert not (project.mini / "report/verdicts.json").exists()
+
+
+def test_a_metric_that_is_a_folder_is_refused(project, capsys):
+    (project.mini / "metrics/toy/test.json").unlink()
+    (project.mini / "metrics/toy/test.json").mkdir()
+    assert run("verify", project.mini, "--claims", project.claims) == 2
+    error = capsys.readouterr().err
+    assert "metrics/toy/test.json: cannot be read" in error and error.count("\n") == 1
 
 
 def test_a_metric_without_a_fingerprint_is_refused(project):

@@ -7,11 +7,11 @@ import json
 
 import pytest
 
-from checks.cause import Cause
 from checks.cli import main
 from checks.evidence import evidence_path
-from checks.run_record import RunRecord
-from checks.stage_record import Out, StageRecord
+from checks.runs.cause import Cause
+from checks.runs.run_record import RunRecord
+from checks.runs.stage_record import Out, StageRecord
 from checks.verdict import evidence_of
 from checks.verify import verify
 from encore.runtime.refusal import Refusal
@@ -84,7 +84,12 @@ def test_a_metric_file_that_says_otherwise_deviates_with_both_numbers(stored):
     assert only(stored).verdict == "verified from artefacts"
     stored.set_metric(0.55)
     verdict = only(stored)
-    assert verdict.verdict == "deviates"
+    assert verdict.verdict == "deviates" and verdict.damaged
+    assert (verdict.why["kind"], verdict.why["stage"], verdict.why["text"]) == (
+        "data",
+        "toy_test",
+        verdict.detail,
+    )
     assert verdict.detail == f"metrics/toy/test.json says 0.55, {EVIDENCE} gives 0.51"
 
 
@@ -127,13 +132,24 @@ def test_an_interval_stands_beside_a_number_that_has_one(stored, monkeypatch):
     assert (end.value.code, row["interval"], row["verdict"]) == (0, [0.45, 0.57], "reproduced")
 
 
+def test_evidence_that_cannot_be_read_costs_the_interval_and_not_the_verdicts(project):
+    path = project.mini / EVIDENCE
+    path.parent.mkdir(parents=True)
+    path.write_bytes(CONTENT)
+    verdict = only(project, from_predictions=False)
+    assert (verdict.verdict, verdict.interval) == ("reproduced", None)
+    assert verdict.detail.startswith("no interval: ") and EVIDENCE in verdict.detail
+    with pytest.raises(Refusal, match=r"test\.npz"):
+        only(project, from_predictions=True)
+
+
 def test_a_number_without_evidence_has_no_interval(project):
     assert only(project, from_predictions=False).interval is None
 
 
 def test_a_passing_number_whose_chain_is_broken_is_not_attempted(project, monkeypatch):
     text = "models/toy was changed after its stage wrote it"
-    monkeypatch.setattr("checks.cause.broken", lambda size, claim: text)
+    monkeypatch.setattr("checks.runs.cause.broken", lambda size, claim, evidence: text)
     verdict = only(project, from_predictions=False)
     assert (verdict.verdict, verdict.detail, verdict.passes) == ("not attempted", text, False)
     project.set_metric(0.9)
@@ -146,12 +162,39 @@ def test_a_changed_metric_file_is_found_by_the_lock(project):
     project.write_yaml("mini/dvc.lock", {"schema": "2.0", "stages": {"toy_test": stage}})
     verdict = only(project, from_predictions=False)
     assert verdict.verdict == "not attempted" and "metrics/toy/test.json was changed" in verdict.detail
-    assert verdict.why is None
+    assert (verdict.why["kind"], verdict.why["stage"], verdict.damaged) == ("data", "toy_test", True)
+    assert verdict.why["text"] in verdict.detail
+
+
+def test_outputs_told_by_size_alone_are_named(project, monkeypatch):
+    stage = {"cmd": "x", "outs": [{"path": "models/toy", "md5": "0" * 32, "size": 3}]}
+    stages = {"toy_train": stage}
+    project.write_yaml("mini/dvc.lock", {"schema": "2.0", "stages": stages})
+    monkeypatch.setattr("checks.explanation.sized_only", lambda folder, file: ["models/toy"])
+    verdict = only(project, from_predictions=False)
+    assert (verdict.verdict, verdict.detail) == ("reproduced", "told by size alone: models/toy")
+
+
+def test_a_deviation_that_the_reference_run_shares_says_so(project):
+    record = StageRecord(
+        system="toy",
+        stage="test",
+        item="",
+        cmd="x",
+        deps={},
+        metrics={"metrics/toy/test.json": {"score": 0.9}},
+    )
+    RunRecord({"toy_test": record}).write(project.claims / "reference/mini.json")
+    project.set_metric(0.9)
+    verdict = only(project, from_predictions=False)
+    assert (verdict.verdict, verdict.detail) == ("deviates", "equal to the reference run, which deviates too")
+    project.set_metric(0.91)
+    assert only(project, from_predictions=False).detail == ""
 
 
 def test_a_deviation_says_why_in_the_file_and_on_the_screen(project, monkeypatch, capsys):
     cause = Cause("toy_train", "environment", "toy_train: another result; environment: numpy 2 instead of 1")
-    monkeypatch.setattr("checks.cause.why", lambda size, claim: cause)
+    monkeypatch.setattr("checks.runs.cause.why", lambda size, claim: cause)
     assert only(project, from_predictions=False).why is None
     project.set_metric(0.9)
     with pytest.raises(SystemExit) as end:

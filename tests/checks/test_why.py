@@ -8,11 +8,11 @@ from dataclasses import replace
 
 import pytest
 
-from checks.cause import broken, why
 from checks.claims import read_all_claims
-from checks.integrity import sized_only
-from checks.out_digest import Digests
-from checks.reference import write_reference
+from checks.runs.cause import broken, why
+from checks.runs.integrity import sized_only
+from checks.runs.out_digest import Digests
+from checks.runs.reference import write_reference
 from checks.verdict import compare
 from tests.checks.toy_run import ToyRun, otherwise
 
@@ -38,8 +38,10 @@ def test_a_metric_moved_beyond_tolerance_is_named_with_its_stage(judged):
     run.metrics("test", score=0.9, other=2)
     assert compare(0.9, claim) == "deviates"
     text = broken(size, claim)
+    pipeline = run.folder / "dvc.yaml"
     assert text == (
-        "metrics/toy/test.json was changed after its stage wrote it: same size, other content (toy_test)"
+        "metrics/toy/test.json was changed after its stage wrote it: same size, other content (toy_test): "
+        f"`dvc commit {pipeline}:toy_test` if you ran it by hand, else `dvc repro {pipeline}`"
     )
     cause = why(size, claim)
     assert (cause.stage, cause.kind) == ("toy_test", "data")
@@ -152,7 +154,7 @@ def test_what_is_too_large_to_read_is_told_by_count_and_size_alone(judged, monke
     run, size, claim = judged
     assert sized_only(size.folder, claim.metric.file) == []
     small = Digests(run.folder, limit=40)
-    monkeypatch.setattr("checks.integrity.digests_of", lambda folder: small)
+    monkeypatch.setattr("checks.runs.integrity.digests_of", lambda folder: small)
     assert "models/toy/logs" in sized_only(size.folder, claim.metric.file)
     run.write("models/toy/logs/checkpoint_0.pth", "WEIGHTS of epoch 0")
     assert broken(size, claim) is None

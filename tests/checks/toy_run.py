@@ -7,7 +7,7 @@ import json
 
 import yaml
 
-from checks.out_digest import Digests
+from checks.runs.out_digest import Digests
 from checks.size import Size
 from tests.checks.conftest import claim_row, picture, write_shards
 

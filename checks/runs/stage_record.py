@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from checks.dvc_lock import flat
+from checks.runs.dvc_lock import flat
 from encore.data.manifest import NAME as MANIFEST
 from encore.data.manifest import Manifest
 from encore.runtime.refusal import Refusal
@@ -49,6 +50,8 @@ FACTS = (
 INPUT_FACTS = ("count", "bytes", "names_sha256", "sha256")
 PLATFORM = re.compile(r"-(?P<architecture>[^-]+)-with-(?P<c_library>.+)$")
 CHANGED = "changed after its stage wrote it"
+UNKNOWN = ""
+"""The md5 of an output of which dvc.lock does not say one."""
 
 
 @dataclass(frozen=True)
@@ -134,7 +137,7 @@ def _out(path, locked, found):
     if found is not None:
         changed = change(path, locked, found)
         content = found.content
-    return Out(**locked, content=content, changed=changed)
+    return Out(**{"md5": UNKNOWN, **locked}, content=content, changed=changed)
 
 
 def change(path, locked, found):
@@ -151,7 +154,7 @@ def change(path, locked, found):
         return f"{said}: {found.nfiles} files instead of {wanted}{newest}"
     if "size" in locked and found.size != locked["size"]:
         return f"{said}: {found.size:,} bytes instead of {locked['size']:,}{newest}"
-    if found.md5 is not None and found.md5 != locked["md5"]:
+    if found.md5 is not None and found.md5 != locked.get("md5", found.md5):
         return f"{said}: same size, other content{newest}"
     return None
 
@@ -170,8 +173,9 @@ def _fingerprint(folder, paths):
 def _numbers(path):
     value = read_mapping(path)
     for key, number in value.items():
-        if isinstance(number, bool) or not isinstance(number, (int, float)):
-            raise Refusal(f"{path}: {key}: expected a number, found {number!r}: run its stage again")
+        if type(number) not in (int, float) or not abs(number) <= sys.float_info.max:
+            said = f"expected a finite number, found {number!r:.60}"
+            raise Refusal(f"{path}: {key}: {said}: run its stage again")
     return value
 
 
@@ -199,5 +203,7 @@ def read_json(path, missing):
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise Refusal(f"{path}: {missing}") from None
-    except ValueError as error:
+    except OSError as error:
+        raise Refusal(f"{path}: cannot be read ({error.strerror}): make it again") from None
+    except (RecursionError, ValueError) as error:
         raise Refusal(f"{path}: not JSON ({error}): make it again") from None

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from checks.difference import (
+from checks.runs.difference import (
     DATA,
     ENVIRONMENT,
     HARDWARE,
     KINDS,
+    RECORDS,
     SETTING,
     causes,
     kind_of_file,
@@ -45,20 +46,24 @@ def stage_difference(record_a, record_b, name):
 
 def _data_causes(record_a, record_b, name):
     """The texts on raw data, files changed after they were written, and files that are no stage's."""
-    texts = [
-        *dict.fromkeys(
-            out.changed
-            for record in (record_a, record_b)
-            for out in record.stages[name].outs.values()
-            if out.changed
-        )
-    ]
     one, other = record_a.stages[name], record_b.stages[name]
+    texts = [*dict.fromkeys([*_changed(one, other), *_changed(other, one)])]
     texts += [text for text in output_differences(one, other) if text.partition(":")[0] in one.inputs]
     for path in sorted(one.deps.keys() & other.deps.keys()):
         if one.deps[path] != other.deps[path] and kind_of_file(path) == DATA:
             texts += _exchanged(record_a, record_b, path, name)
     return texts
+
+
+def _changed(one, other):
+    """What became of the outputs of a stage since it wrote them; nothing of records about the run, which are
+    others whenever a stage runs again, nor of weights beside other logs."""
+    for path, out in one.outs.items():
+        twin = other.outs.get(path)
+        known = twin is not None and twin.md5 == out.md5 and out.content is not None
+        logs_alone = known and out.content == twin.content and path not in one.manifests
+        if out.changed and not path.startswith(RECORDS) and not logs_alone:
+            yield out.changed
 
 
 def _exchanged(record_a, record_b, path, name):

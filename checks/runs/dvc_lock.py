@@ -2,67 +2,97 @@
 
 from __future__ import annotations
 
-import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 
-from checks.yaml_file import read_yaml
+from checks.pipeline_stages import pipeline_stages
+from checks.yaml_file import read_yaml, written_at
 from encore.runtime.refusal import Refusal
 
 MISSING = "no such file: nothing ran here yet; run `dvc repro`, or name a folder with a run"
+REMEDY = "restore it from git or run `dvc repro`"
+KINDS = {"md5": str, "size": int, "nfiles": int}
 
 
 @dataclass(frozen=True)
 class Locked:
     """One stage as it ran: its command, {path: md5} of what it read, its parameters by dotted key, and
-    {path: {md5, size, nfiles}} of what it wrote."""
+    {path: {md5, size, nfiles}} of what it wrote, as far as they are noted.
+
+    `read`: the same of what it read. `sections`: {parameter file: {section: value}}, as DVC wrote them.
+    """
 
     cmd: str
     deps: dict[str, str]
     params: dict[str, object]
     outs: dict[str, dict]
+    read: dict[str, dict] = field(default_factory=dict)
+    sections: dict[str, dict] = field(default_factory=dict)
 
 
 def read_lock(folder):
-    """{stage: Locked} of the size in `folder`, each stage after those it reads from; raises Refusal."""
-    path = Path(folder) / "dvc.lock"
-    if not path.is_file():
-        raise Refusal(f"{path}: {MISSING}")
-    found = os.stat(path)
-    return _read(path, (found.st_size, found.st_mtime_ns, found.st_ino))
+    """{stage: Locked} of the size in `folder`, each stage after those it reads from; raises Refusal.
+
+    A stage that is no longer in the folder's dvc.yaml is left out: DVC keeps its entry, and nobody would run
+    it again. Where there is no dvc.yaml, as in a folder of results alone, every stage counts.
+    """
+    folder = Path(folder)
+    if not (folder / "dvc.lock").is_file():
+        raise Refusal(f"{folder / 'dvc.lock'}: {MISSING}")
+    stamp = tuple(written_at(folder / name) for name in ("dvc.lock", "dvc.yaml", "params.yaml"))
+    return _read(folder, stamp)
 
 
 @lru_cache(maxsize=8)  # every claim of a size asks for the same file
-def _read(path, stamp):
+def _read(folder, _stamp):
+    path = folder / "dvc.lock"
     value = read_yaml(path, MISSING)
     if not isinstance(value, dict) or not isinstance(value.get("stages"), dict):
-        raise Refusal(f"{path}: expected a mapping with stages: restore it from git or run `dvc repro`")
+        raise Refusal(f"{path}: expected a mapping with stages: {REMEDY}")
+    rows = {str(name): row for name, row in value["stages"].items()}
+    if (folder / "dvc.yaml").exists():
+        known = pipeline_stages(folder)
+        rows = {name: row for name, row in rows.items() if name in known}
     stages = {}
-    for name, row in value["stages"].items():
+    for name, row in rows.items():
         try:
             stages[name] = _locked(row)
         except (AttributeError, KeyError, TypeError) as error:
             raise Refusal(
                 f"{path}: stages.{name}: not a stage of a lock file ({type(error).__name__}: {error}): "
-                "restore it from git or run `dvc repro`"
+                f"{REMEDY}"
             ) from None
     return {name: stages[name] for name in in_order(stages)}
 
 
 def _locked(row):
+    sections = row.get("params") or {}
     params = {}
-    for values in row.get("params", {}).values():
+    for values in sections.values():
         params.update(flat(values))
+    read = _files(row.get("deps") or ())
     return Locked(
         cmd=row["cmd"] if isinstance(row["cmd"], str) else " && ".join(row["cmd"]),
-        deps={entry["path"]: entry.get("md5", "") for entry in row.get("deps", ())},
+        deps={path: entry.get("md5", "") for path, entry in read.items()},
         params=dict(sorted(params.items())),
-        outs={
-            entry["path"]: {key: entry[key] for key in ("md5", "size", "nfiles") if key in entry}
-            for entry in row.get("outs", ())
-        },
+        outs=_files(row.get("outs") or ()),
+        read=read,
+        sections=sections,
     )
+
+
+def _files(entries):
+    """{path: {md5, size, nfiles}}; raises TypeError for what DVC would not write."""
+    found = {}
+    for entry in entries:
+        path = entry["path"]
+        found[path] = {key: entry[key] for key in KINDS if entry.get(key) is not None}
+        for key, value in (("path", path), *found[path].items()):
+            kind = KINDS.get(key, str)
+            if type(value) is not kind:
+                raise TypeError(f"{key} of {path!r:.60}: expected {kind.__name__}, found {value!r:.60}")
+    return found
 
 
 def flat(value, prefix=""):

@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from checks.data_name_checks import SHOWN, first_few, shown
+from checks.raw_data.name_checks import SHOWN, first_few, shown
 from encore.runtime.atomic import replacing
 from encore.runtime.refusal import Refusal
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn
 
-from checks.data_digests import escaped, unescaped
+from checks.raw_data.digests import escaped, unescaped
 from encore.runtime.refusal import Refusal
 
 BATCH_FILES, BATCH_BYTES = 256, 1 << 26

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from checks.data import Survey, chosen_names
-from checks.data_digests import Digest, manifest_path, write_manifest
-from checks.data_hashing import forget, hash_files
-from checks.inputs import read_inputs
+from checks.raw_data.digests import Digest, manifest_path, write_manifest
+from checks.raw_data.hashing import forget, hash_files
+from checks.raw_data.inputs import read_inputs
 from encore.runtime.refusal import Refusal
 
 

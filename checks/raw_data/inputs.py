@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from checks.data_names import NamePattern
 from checks.fields import read_fields
+from checks.raw_data.names import NamePattern
 from checks.yaml_file import read_yaml
 from encore.runtime.refusal import Refusal
 
@@ -20,7 +20,7 @@ class Input:
     `path` is relative to the size folder: a folder, one file, or `photos.tar#train` for the members below
     `train/`. `used_by` is the family of systems that starts from it, None for a set that no stage needs: it
     is checked where it is there, and may be absent. `names` holds the patterns that every file name fits
-    (`checks.data_names`), `classes` the file that lists what `{class}` in them stands for, `groups` how many
+    (`raw_data.names`), `classes` the file that lists what `{class}` in them stands for, `groups` how many
     classes or identities there are, `per_group` the fewest and the most files of one. `first` and `last` are
     file names in string order. `source` says where to get it, `access` what that takes, `place` where to put
     it; `sha256` (of a file or tar) is checked where a digest is known.

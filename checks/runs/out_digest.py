@@ -8,6 +8,7 @@ import hashlib
 import json
 import os
 import re
+import stat
 import time
 from dataclasses import dataclass
 from functools import lru_cache
@@ -22,6 +23,7 @@ been read in one process: `encore verify` is meant to answer in seconds."""
 
 REMEMBERED_BYTES = 65_536  # the next process reads smaller files again: as quick as to look them up
 SETTLED_SECONDS = 2.0  # a file younger than this may change again without another time stamp
+MD5 = re.compile(r"[0-9a-f]{32}")
 IGNORED = ("*.tmp-*", "__pycache__", ".work", ".venv", ".envs", ".images")  # as .dvcignore says
 NEVER_EQUAL = ("events.out.tfevents.*", "log.txt", "train_log")
 """Records of how a training went, in the folder of its weights: time stamps and rates make each run's own."""
@@ -53,18 +55,30 @@ class Digests:
     def __init__(self, folder, limit=HASHED_BYTES):
         self._folder, self._limit, self._read = Path(folder), limit, 0
         self._store = self._folder / ".work" / "digests.json"
-        self._known, self._changed = self._remembered(), False
+        self._changed = False
+        self._known = self._remembered()
+        self._too_large = {}
 
     def of(self, path):
         """The OnDisk of the output `path` (relative to the size folder); None when it is not there."""
         place = self._folder / path
         try:
             found = os.stat(place)
-            if place.is_dir():
-                return self._of_folder(path)
-            return OnDisk(self._file(path, found, found.st_size), found.st_size)
-        except FileNotFoundError:
-            return None
+            if stat.S_ISDIR(found.st_mode):
+                there = self._of_folder(path)
+            else:
+                there = OnDisk(self._file(path, found, found.st_size), found.st_size)
+        except (FileNotFoundError, NotADirectoryError):
+            there = None
+        self._too_large[path] = there is not None and there.md5 is None
+        return there
+
+    def too_large(self, path):
+        """Whether an output was told by count and size alone when it was last asked for; of one that never
+        was, whether it would be now."""
+        if path not in self._too_large:
+            self.of(path)
+        return self._too_large[path]
 
     def remember(self):
         """Write what was computed since the last call; a folder that cannot be written is left as it is."""
@@ -102,19 +116,35 @@ class Digests:
         return md5
 
     def _remembered(self):
+        """What the last process has left; whatever else stands there is written anew."""
         try:
             value = json.loads(self._store.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+        except FileNotFoundError:
             return {}
-        if not isinstance(value, dict):
-            return {}
-        return {path: row for path, row in value.items() if isinstance(row, list) and len(row) == 4}
+        except (OSError, RecursionError, ValueError):
+            value = None
+        rows = value.items() if isinstance(value, dict) else ()
+        known = {path: row for path, row in rows if _is_remembered(row)}
+        self._changed = value is None or len(known) != len(value)
+        return known
+
+
+def _is_remembered(row):
+    """Whether a row of the store is [size, time stamp, inode, md5]."""
+    if not isinstance(row, list) or [type(item) for item in row] != [int, int, int, str]:
+        return False
+    return MD5.fullmatch(row[3]) is not None
 
 
 @lru_cache(maxsize=8)
 def digests_of(folder):
     """The Digests of a resolved size folder, one for the whole process."""
     return Digests(folder)
+
+
+def is_log(path):
+    """Whether a file is one that no two runs write alike."""
+    return _matches(path, NEVER_EQUAL)
 
 
 def files_below(folder):

@@ -8,10 +8,10 @@ import json
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from checks.dvc_lock import read_lock
 from checks.fields import read_fields
-from checks.out_digest import digests_of
-from checks.stage_record import StageRecord, read_json, read_mapping, record_stage
+from checks.runs.dvc_lock import read_lock
+from checks.runs.out_digest import digests_of
+from checks.runs.stage_record import StageRecord, read_json, read_mapping, record_stage
 from encore.runtime.atomic import replacing
 from encore.runtime.refusal import Refusal
 
@@ -86,9 +86,10 @@ class RunRecord:
             "fingerprints": dict(sorted(fingerprints.items())),
             "stages": stages,
         }
+        text = "".join(_lines(parts))
         Path(path).parent.mkdir(parents=True, exist_ok=True)
         with replacing(path, "w") as file:
-            file.write("".join(_lines(parts)))
+            file.write(text)
 
     @property
     def changed(self):
@@ -147,4 +148,8 @@ def _lines(parts):
 
 
 def _text(value):
-    return json.dumps(value, sort_keys=True, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    """A value as JSON; raises Refusal for what JSON has no form for, as `.nan` or a date in params.yaml."""
+    try:
+        return json.dumps(value, sort_keys=True, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    except (TypeError, ValueError) as error:
+        raise Refusal(f"dvc.lock: a value that no record can hold ({error}): correct params.yaml") from None

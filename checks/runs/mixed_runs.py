@@ -7,21 +7,22 @@ finished), or was made by another run (two runs mixed in one folder).
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
-from checks.dvc_lock import behind, read_lock
-from checks.recipe import read_parameters, section_of
+from checks.origin import read_fingerprint
+from checks.recipe import read_parameters, recorded_run, section_of
+from checks.runs.dvc_lock import behind, read_lock
+from checks.runs.integrity import FINGERPRINTS, dvc, is_its_own
 from encore.runtime.refusal import Refusal
-
-FINGERPRINTS = "fingerprints/"
 
 
 def unfinished(folder, metric_file, lineage):
     """Why the number in `metric_file` does not rest on the files that are there, None where it does.
 
     Raises Refusal naming file and key where two runs are mixed. A stage that DVC left alone since its inputs
-    came out the same is no objection, however old it is. `lineage`: the metric file's Lineage.
+    came out the same is no objection, however old it is. When a stage ran is told by its fingerprint, and so
+    only of one that DVC wrote down: a stage run by hand since is another run than dvc.lock speaks of.
+    `lineage`: the metric file's Lineage.
     """
     folder = Path(folder)
     if not (folder / "dvc.lock").is_file():
@@ -36,6 +37,13 @@ def unfinished(folder, metric_file, lineage):
             producer, wanted = given.get(path, (None, None))
             if wanted is None or wanted == digest:
                 continue
+            strange = [one for one in (name, producer) if not is_its_own(folder, stages[one])]
+            if strange:
+                return (
+                    f"run outside DVC: the fingerprint of {strange[0]} is not that of dvc.lock, where {name} "
+                    f"took another {path} than {producer} gave: {dvc(folder, 'commit', strange[0])} or "
+                    f"{dvc(folder, 'repro')}"
+                )
             if _ran_after(folder, stages[name], stages[producer]):
                 raise Refusal(
                     f"{folder / 'dvc.lock'}: stages.{name}.deps.{path}: two runs are mixed in this folder: "
@@ -53,14 +61,10 @@ def _ran_after(folder, stage, other):
 
 
 def _finished(folder, stage):
-    """When a stage ended (UTC text, which sorts by time); None without a readable fingerprint."""
+    """When a stage ended (UTC text, which sorts by time); None where its fingerprint is not there."""
     for file in stage.outs:
-        if file.startswith(FINGERPRINTS):
-            try:
-                value = json.loads((folder / file).read_text(encoding="utf-8"))
-            except (OSError, ValueError):
-                return None
-            return value.get("finished") if isinstance(value, dict) else None
+        if file.startswith(FINGERPRINTS) and (folder / file).is_file():
+            return read_fingerprint(folder / file)["finished"]
     return None
 
 
@@ -69,7 +73,7 @@ def _check_seeds(folder, lineage):
     parameters = read_parameters(folder / "params.yaml")
     equal, other = [], []
     for path in lineage.fingerprint_files(folder):
-        record = json.loads(path.read_text(encoding="utf-8"))
+        record = recorded_run(path)
         stated = section_of(parameters, f"{record.get('system')}.{record.get('stage')}")
         if isinstance(stated, dict) and record.get("item") in stated:
             stated = stated[record["item"]]

@@ -5,11 +5,11 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 
-from checks.cause import Cause, first_difference
-from checks.difference import listing, not_comparable
-from checks.dvc_lock import in_order
-from checks.run_record import RunRecord
-from checks.stage_difference import stage_difference
+from checks.runs.cause import Cause, first_difference
+from checks.runs.difference import listing, not_comparable
+from checks.runs.dvc_lock import in_order
+from checks.runs.run_record import RunRecord
+from checks.runs.stage_difference import stage_difference
 
 SAME, DIFFERS, ONLY_FIRST, ONLY_SECOND = "same", "differs", "only in the first", "only in the second"
 

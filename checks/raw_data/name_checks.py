@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 
-from checks.data_names import NamePattern
+from checks.raw_data.names import NamePattern
 
 SHOWN = 3
 

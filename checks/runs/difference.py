@@ -223,7 +223,9 @@ def _compared(one, other):
 
 def _same(one, other):
     """Whether two Outs are the same; None where nobody can say: a folder may hold logs, and of one of the two
-    only the digest over all its files is known."""
+    only the digest over all its files is known, or dvc.lock says none."""
+    if not (one.md5 and other.md5):
+        return None
     if one.md5 == other.md5 and not (one.changed or other.changed):
         return True
     if one.content is not None and other.content is not None:

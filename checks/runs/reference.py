@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from functools import lru_cache
 
-from checks.run_record import RunRecord
+from checks.runs.run_record import RunRecord
 from encore.runtime.refusal import Refusal
 
 

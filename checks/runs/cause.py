@@ -4,12 +4,23 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from checks.difference import CHANCE, DATA, ENVIRONMENT, HARDWARE, RECIPE, SETTING, listing, number_change
-from checks.dvc_lock import behind, in_order, read_lock
-from checks.integrity import first_broken
-from checks.reference import stored_reference
-from checks.run_record import RunRecord
-from checks.stage_difference import canary_rows, stage_difference
+from checks.runs.difference import (
+    CHANCE,
+    DATA,
+    ENVIRONMENT,
+    HARDWARE,
+    RECIPE,
+    SETTING,
+    causes,
+    listing,
+    number_change,
+)
+from checks.runs.dvc_lock import behind, in_order, read_lock
+from checks.runs.integrity import first_broken, is_its_own
+from checks.runs.reference import stored_reference
+from checks.runs.run_record import RunRecord
+from checks.runs.stage_difference import canary_rows, stage_difference
+from encore.runtime.refusal import Refusal
 
 
 @dataclass(frozen=True)
@@ -26,11 +37,23 @@ class Cause:
 def why(size, claim):
     """The Cause for which the number of `claim` is not that of the stored reference run of its Size.
 
-    A file that is no longer what its stage wrote comes first. None where nothing along the way to the number
-    differs (then the claim itself was altered), or where there is no run or no reference to compare with.
+    A file that is no longer what its stage wrote comes first; an evidence file, which a number is only
+    computed from again, where nothing else differs. None where nothing along the way to the number differs
+    (then the claim itself was altered), or where there is no run or no reference to compare with.
     """
-    problem = first_broken(size.folder, claim.metric.file)
-    found = problem and Cause(problem.stage, DATA, problem.text, {DATA: [problem.text]})
+    return _why(size, claim, _damage(size, claim)) or _damage(size, claim, evidence=True)
+
+
+def _damage(size, claim, evidence=False):
+    problem = _first_broken(size, claim, evidence)
+    return problem and Cause(problem.stage, DATA, problem.text, {DATA: [problem.text]})
+
+
+def _first_broken(size, claim, evidence):
+    return first_broken(size.folder, claim.metric.file, evidence, lambda: stored_reference(size))
+
+
+def _why(size, claim, found):
     reference = stored_reference(size)
     if reference is None or not (size.folder / "dvc.lock").is_file():
         return found
@@ -39,6 +62,7 @@ def why(size, claim):
         run = RunRecord.of_folder(
             size.folder, [name for name in locked if claim.metric.file in locked[name].outs]
         )
+        found = _by_hand(size.folder, locked[found.stage], reference, found)
     else:
         stages = {*behind(locked, claim.metric.file)}
         run = RunRecord.of_folder(size.folder, stages)
@@ -46,14 +70,32 @@ def why(size, claim):
     return found and _with_number(found, claim.metric, reference, run)
 
 
-def broken(size, claim):
-    """What became of the first file in the lineage of `claim` that is not what dvc.lock says its stage wrote,
-    in a sentence; None when every file that is there is.
+def _by_hand(folder, stage, reference, found):
+    """The Cause `found` at a Locked stage that ran again outside DVC, so that its files had to change: what
+    its own fingerprint says of environment or hardware, where that is not the reference run's."""
+    if is_its_own(folder, stage) or found.stage not in reference.stages:
+        return found
+    try:
+        run = RunRecord.of_folder(folder, [found.stage])
+    except Refusal:  # what was changed cannot be read any more
+        return found
+    differing = causes(reference.stages[found.stage], run.stages[found.stage])
+    for kind in (ENVIRONMENT, HARDWARE):
+        if kind in differing:
+            text = f"{_because(kind, differing[kind])}; {found.text}"
+            return Cause(found.stage, kind, text, {**found.evidence, kind: differing[kind]})
+    return found
 
-    Files that are not there (not fetched) are passed over. Beyond `checks.out_digest.HASHED_BYTES` count and
-    size alone tell (`checks.integrity.sized_only` lists those).
+
+def broken(size, claim, evidence=False):
+    """What became of the first file in the lineage of `claim` that is not what dvc.lock says its stage wrote,
+    in a sentence; None when every file that is there is. Evidence files count where the number is computed
+    from them (`evidence`), other records about the run never.
+
+    Files that are not there (not fetched) are passed over. Beyond `out_digest.HASHED_BYTES` count and
+    size alone tell (`checks.runs.integrity.sized_only` lists those).
     """
-    problem = first_broken(size.folder, claim.metric.file)
+    problem = _first_broken(size, claim, evidence)
     return problem and problem.text
 
 

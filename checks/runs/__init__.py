@@ -1,0 +1,1 @@
+"""What a run left behind: its lock, its digests, its record, and how two runs differ."""
