@@ -23,7 +23,7 @@ PLANTED = 0.9
 
 def write_kept(folder, listing, width, seed, near=None):
     """Write the shards of a listing, random unit vectors; row i * 7 is near row i of `near`."""
-    from encore.systems.isc_track2.kept_descriptors import KeptDescriptors, Shard
+    from encore.systems.matching.kept_descriptors import KeptDescriptors, Shard
 
     random, shards = np.random.RandomState(seed), []
     for number, (first, last) in enumerate(listing.shards()):
@@ -42,7 +42,7 @@ def write_kept(folder, listing, width, seed, near=None):
 
 
 def listing_of(count, letter):
-    from encore.systems.isc_track2.picture_listing import PictureListing
+    from encore.systems.matching.picture_listing import PictureListing
 
     names = [b"%s%06d.jpg" % (letter, i) for i in range(count)]
     return PictureListing("/", names, [0] * count, [0] * count, [True] * count)
@@ -50,8 +50,8 @@ def listing_of(count, letter):
 
 def measure(folder, queries, references, width, top):
     """Print the figures of one size; the first call writes the sets, and measures nothing."""
-    from encore.systems.isc_track2.match_files import write_matches
-    from encore.systems.isc_track2.matching import MatchRecipe, match
+    from encore.systems.matching.match_files import write_matches
+    from encore.systems.matching.matches import MatchRecipe, match
 
     for name in ("q", "r"):
         os.makedirs(os.path.join(folder, name), exist_ok=True)
@@ -89,7 +89,7 @@ def measure(folder, queries, references, width, top):
 def opened(folder, listing, width):
     """The KeptDescriptors of the first shards in a folder, as far as they hold pictures of the listing
     only."""
-    from encore.systems.isc_track2.kept_descriptors import KeptDescriptors, Shard
+    from encore.systems.matching.kept_descriptors import KeptDescriptors, Shard
 
     cuts = listing.shards()
     written = len(os.listdir(folder))

@@ -6,6 +6,7 @@ Descriptors are kept below the output, in the folder work: the same command goes
 from __future__ import annotations
 
 import argparse
+import contextlib
 import fcntl
 import os
 
@@ -15,11 +16,12 @@ from encore.runtime.refusal import Refusal
 from encore.runtime.stage import run_stage
 from encore.search.products import fastest_products
 from encore.search.score_normalisation import PUBLISHED, ScoreNormalisation
-from encore.systems.isc_track2 import kept_descriptors
-from encore.systems.isc_track2.describers import EXPECTED, Describer
-from encore.systems.isc_track2.match_files import folder_text, write_matches, write_rejected
-from encore.systems.isc_track2.matching import MOST_ROWS, MatchRecipe, match
-from encore.systems.isc_track2.picture_listing import list_pictures
+from encore.systems.matching import kept_descriptors
+from encore.systems.matching.describer import Describer
+from encore.systems.matching.match_files import folder_text, write_matches, write_rejected
+from encore.systems.matching.matches import MOST_ROWS, MatchRecipe, match
+from encore.systems.matching.picture_listing import list_pictures
+from encore.systems.matching.weights_files import EXPECTED
 
 PROJECT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 MINI = os.path.join(PROJECT, "mini")
@@ -75,6 +77,7 @@ def main():
     if training:
         folders[TRAINING] = training
         refuse_same(folders)
+    refuse_output(arguments.output, folders)
     describer = Describer(weights_of(arguments), (MINI, PROJECT), arguments.scales, device())
     output = os.path.abspath(arguments.output)
     work = os.path.join(output, "work")
@@ -106,6 +109,19 @@ def refuse_same(folders):
             raise Refusal(
                 "--normalise-with {}: the folder of the {}: give pictures unlike both".format(
                     folders[TRAINING], name
+                )
+            )
+
+
+def refuse_output(output, folders):
+    """Refusal where `output` holds one of the folders: what is written would count as pictures later."""
+    output = os.path.realpath(output)
+    for name, folder in folders.items():
+        inner = os.path.realpath(folder)
+        if os.path.commonpath([output, inner]) == output:
+            raise Refusal(
+                "--output {}: {} the folder of {}: give a folder of its own".format(
+                    output, "is" if inner == output else "holds", name
                 )
             )
 
@@ -160,6 +176,9 @@ def side(folder, name, describer, output, threads):
 
 
 def write(output, found, sides, recipe, describer):
+    """The three files; a match.json is there only beside the matches that it tells of."""
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(os.path.join(output, "match.json"))
     listed = write_matches(os.path.join(output, "matches.csv"), found, sides["queries"], sides["references"])
     write_rejected(os.path.join(output, "rejected.json"), sides)
     normalisation = recipe.normalisation

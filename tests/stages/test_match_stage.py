@@ -1,7 +1,9 @@
 """The worker of `encore match` on small folders, with a network of the mini size's shape."""
 
+import fcntl
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,7 +16,7 @@ import torch
 from encore.metrics.predictions import PairIds, read_predictions
 from encore.runtime.refusal import Refusal
 from encore.systems.isc.parameters import network_shape
-from encore.systems.isc_track2.picture_listing import SHARD
+from encore.systems.matching.picture_listing import SHARD
 from stages.isc_track2 import match
 from tests.encore.systems.isc.pictures import png, small_network
 
@@ -60,19 +62,21 @@ def environment():
     )
 
 
-def run(*arguments):
-    """(status, stderr) of the worker."""
-    done = subprocess.run(
-        command(*arguments), env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=ROOT
-    )
-    assert done.stdout == b""
-    return done.returncode, done.stderr.decode()
+@pytest.fixture
+def run(monkeypatch, capfd):
+    """Runs the worker in this process, with one thread of torch as in `environment`; gives its stderr."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
 
+    def call(*arguments):
+        monkeypatch.setattr(sys, "argv", command(*arguments)[2:])
+        match.main()
+        out, err = capfd.readouterr()
+        assert out == ""
+        return err
 
-def run_here(monkeypatch, arguments):
-    """The worker in this process."""
-    monkeypatch.setattr(sys, "argv", arguments[2:])
-    match.main()
+    yield call
+    torch.set_num_threads(threads)
 
 
 def results(output):
@@ -86,8 +90,8 @@ def shards(output):
     )
 
 
-def test_results_hold_the_best_pairs_and_a_second_run_describes_nothing_again(folders, tmp_path):
-    assert run(folders, tmp_path)[0] == 0
+def test_results_hold_the_best_pairs_and_a_second_run_describes_nothing_again(folders, tmp_path, run):
+    run(folders, tmp_path)
     ids = PairIds()
     found = read_predictions(str(tmp_path / "matches.csv"), ids)
     assert len(found.score) == 40 * 5 and (found.score[:-1] >= found.score[1:]).all()
@@ -106,16 +110,16 @@ def test_results_hold_the_best_pairs_and_a_second_run_describes_nothing_again(fo
     times = {
         name: os.stat(str(tmp_path / "work" / "descriptors" / name)).st_mtime_ns for name in shards(tmp_path)
     }
-    status, said = run(folders, tmp_path)
-    assert status == 0 and "50 files, descriptors of 50 kept from before, 0 to make" in said
+    said = run(folders, tmp_path)
+    assert "50 files, descriptors of 50 kept from before, 0 to make" in said
     assert results(tmp_path) == before and "descriptors of references:" not in said
     for name, made in times.items():
         assert os.stat(str(tmp_path / "work" / "descriptors" / name)).st_mtime_ns == made
 
 
-def test_a_killed_run_goes_on_and_ends_in_the_same_bytes(folders, tmp_path):
+def test_a_killed_run_goes_on_and_ends_in_the_same_bytes(folders, tmp_path, run):
     arguments = ["--normalise-with={}".format(folders / "unlike"), "--scales", "160", "200"]
-    assert run(folders, tmp_path / "whole", *arguments)[0] == 0
+    run(folders, tmp_path / "whole", *arguments)
     whole = len(shards(tmp_path / "whole"))
     for least in (1, 5):  # among the queries, among the references
         with open(str(tmp_path / "log"), "w") as log:
@@ -129,29 +133,47 @@ def test_a_killed_run_goes_on_and_ends_in_the_same_bytes(folders, tmp_path):
         assert worker.wait() == -signal.SIGKILL
         assert least <= len(shards(tmp_path / "killed")) < whole
         assert not (tmp_path / "killed" / "matches.csv").exists()
-    status, said = run(folders, tmp_path / "killed", *arguments)
-    assert status == 0 and "queries: 41 files, descriptors of 41 kept from before, 0 to make" in said
+    said = run(folders, tmp_path / "killed", *arguments)
+    assert "queries: 41 files, descriptors of 41 kept from before, 0 to make" in said
     assert results(tmp_path / "killed") == results(tmp_path / "whole")
     assert shards(tmp_path / "killed") == shards(tmp_path / "whole")
 
 
-def test_a_changed_picture_and_other_weights_are_seen(folders, tmp_path):
-    assert run(folders, tmp_path)[0] == 0
+def test_a_changed_picture_and_other_weights_are_seen(folders, tmp_path, run):
+    run(folders, tmp_path)
     os.utime(str(folders / "references" / name_of(9, True)))
-    assert "50 files, descriptors of 40 kept from before, 10 to make" in run(folders, tmp_path)[1]
-    assert "50 files, descriptors of 0 kept from before" in run(folders, tmp_path, "--scales", "48")[1]
+    assert "50 files, descriptors of 40 kept from before, 10 to make" in run(folders, tmp_path)
+    assert "50 files, descriptors of 0 kept from before" in run(folders, tmp_path, "--scales", "48")
 
 
-def test_scores_are_normalised_by_the_pictures_unlike_both(folders, tmp_path):
+def test_scores_are_normalised_by_the_pictures_unlike_both(folders, tmp_path, run):
     folder = "--normalise-with={}".format(folders / "unlike")
-    assert run(folders, tmp_path, folder, "--top-training=3", "--factor=0")[0] == 0
+    run(folders, tmp_path, folder, "--top-training=3", "--factor=0")
     plain = results(tmp_path)["matches.csv"]
-    assert run(folders, tmp_path)[0] == 0
+    run(folders, tmp_path)
     assert results(tmp_path)["matches.csv"] == plain
-    assert run(folders, tmp_path, folder, "--top-training=3")[0] == 0
+    run(folders, tmp_path, folder, "--top-training=3")
     assert results(tmp_path)["matches.csv"] != plain
     said = json.loads((tmp_path / "match.json").read_text())
     assert said["normalisation"] == {"top_training": 3, "factor": 2.0} and said["unlike"] < 0
+
+
+def test_a_kill_between_matches_and_settings_leaves_no_settings_of_before(
+    folders, tmp_path, run, monkeypatch
+):
+    run(folders, tmp_path, "--scales", "48")
+
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(match, "write_rejected", killed)
+        with pytest.raises(KeyboardInterrupt):
+            run(folders, tmp_path, "--scales", "48", "--top=2")
+    assert len((tmp_path / "matches.csv").read_text().splitlines()) == 1 + 40 * 2
+    assert not (tmp_path / "match.json").exists()
+    run(folders, tmp_path, "--scales", "48", "--top=2")
+    assert json.loads((tmp_path / "match.json").read_text())["top"] == 2
 
 
 @pytest.mark.parametrize(
@@ -169,29 +191,70 @@ def test_scores_are_normalised_by_the_pictures_unlike_both(folders, tmp_path):
         (["--weights={0}/queries/notes.txt"], "expected weights of isc_track2 or isc_track1"),
     ],
 )
-def test_bad_input_is_refused_in_one_line(folders, tmp_path, arguments, message, monkeypatch):
+def test_bad_input_is_refused_in_one_line(folders, tmp_path, arguments, message, run):
     with pytest.raises(Refusal) as refused:
-        run_here(monkeypatch, command(folders, tmp_path, *[a.format(folders) for a in arguments]))
+        run(folders, tmp_path, *[argument.format(folders) for argument in arguments])
     assert message in str(refused.value) and "\n" not in str(refused.value)
     assert not (tmp_path / "matches.csv").exists()
 
 
-def test_a_folder_without_any_picture_is_refused(folders, tmp_path, monkeypatch):
-    (tmp_path / "texts").mkdir()
-    (tmp_path / "texts" / "a.txt").write_text("a")
-    arguments = command(folders, tmp_path / "out")
-    arguments[3] = str(tmp_path / "texts")
-    with pytest.raises(Refusal, match="texts: none of its 1 files is a picture"):
-        run_here(monkeypatch, arguments)
+def test_a_folder_without_any_picture_is_refused(folders, tmp_path, run):
+    for folder in ("queries", "references"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "a.txt").write_text("a")
+    os.link(str(folders / "weights.pth.tar"), str(tmp_path / "weights.pth.tar"))
+    with pytest.raises(Refusal, match="queries: none of its 1 files is a picture"):
+        run(tmp_path, tmp_path / "out")
 
 
-def test_a_second_run_into_the_same_folder_is_refused(folders, tmp_path, monkeypatch):
-    import fcntl
+@pytest.mark.parametrize(
+    ("output", "message"),
+    [
+        ("queries", "queries: is the folder of queries: give"),
+        ("references", "references: is the folder of references: give"),
+        ("link", "references: is the folder of references: give"),
+        ("unlike", "unlike: is the folder of normalise-with: give"),
+        (".", ": holds the folder of queries: give"),
+    ],
+)
+def test_an_output_that_is_or_holds_a_folder_of_pictures_is_refused(folders, tmp_path, run, output, message):
+    for folder in ("queries", "references", "unlike"):
+        shutil.copytree(str(folders / folder), str(tmp_path / folder))
+    shutil.copy(str(folders / "weights.pth.tar"), str(tmp_path))
+    os.symlink("references", str(tmp_path / "link"))
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(Refusal, match="--output .*" + message):
+        run(tmp_path, tmp_path / output, "--normalise-with={}".format(tmp_path / "unlike"))
+    assert sorted(tmp_path.rglob("*")) == before
 
+
+def test_an_output_below_a_folder_of_pictures_does_not_count_as_pictures(folders, tmp_path, run):
+    shutil.copytree(str(folders / "queries"), str(tmp_path / "queries"))
+    shutil.copytree(str(folders / "references"), str(tmp_path / "references"))
+    shutil.copy(str(folders / "weights.pth.tar"), str(tmp_path))
+    for _ in range(2):
+        run(tmp_path, tmp_path / "queries" / "out", "--scales", "48")
+        said = json.loads((tmp_path / "queries" / "out" / "match.json").read_text())
+        assert said["folders"]["queries"]["files"] == 41
+
+
+def test_a_second_run_into_the_same_folder_is_refused(folders, tmp_path, run):
     (tmp_path / "work").mkdir()
     with open(str(tmp_path / "work" / "lock"), "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         lock.write("12345")
         lock.flush()
         with pytest.raises(Refusal, match="process 12345 is writing there already"):
-            run_here(monkeypatch, command(folders, tmp_path))
+            run(folders, tmp_path)
+
+
+def test_a_refusal_is_one_line_and_a_status(folders, tmp_path):
+    done = subprocess.run(
+        command(folders, tmp_path, "--top=0"),
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        cwd=ROOT,
+    )
+    assert done.returncode == 2 and done.stdout == b"" and done.stderr.count(b"\n") == 1
+    assert b"--top: expected 1 or more" in done.stderr

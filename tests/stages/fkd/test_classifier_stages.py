@@ -115,6 +115,7 @@ def test_baselines_take_random_or_all_real_pictures(folder, monkeypatch):
     assert run(monkeypatch, folder, "baseline", "full") == 0
     assert metrics(folder, "baseline/random")["images"] == 6
     assert metrics(folder, "baseline/full")["images"] == 15
+    assert measured_again("fkd/baseline/full") == {"top1", "top5"}
     names = random_per_class(ClassFolders("train"), 2, 5).names
     assert names != ClassFolders("train").first_per_class(2).names
     assert sorted(path.name for path in (folder / "models" / "fkd" / "baseline").iterdir()) == [

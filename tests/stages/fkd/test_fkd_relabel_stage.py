@@ -87,6 +87,23 @@ def test_pipeline_and_ranges_by_hand(size, here, capsys):
     assert contents(size / "elsewhere") == contents(size / "data" / "fkd" / "labels" / "store")
 
 
+def test_a_lost_batch_or_epoch_changes_what_is_counted(size):
+    assert start(size).returncode == 0
+    labels = open_labels(size / "data/fkd/labels/store")
+    assert relabel.stored_batches(labels).tolist() == [3, 3]
+    path = labels.epoch_path(1)
+    with open(path, "rb") as file:
+        data = bytearray(file.read())
+    stored = labels.stored_pictures(1).tobytes()
+    assert len(stored) == 80 and data.count(stored) == 1  # int16, 40 pictures
+    start_of = data.index(stored)
+    data[start_of + 32 : start_of + 64] = bytes(32)  # batch 1 of 16 was never written
+    with open(path, "wb") as file:
+        file.write(data)
+    lost = open_labels(size / "data/fkd/labels/store")
+    assert relabel.stored_batches(lost)[0] == 3 > relabel.stored_batches(lost)[1]
+
+
 def test_refusals(size, here):
     with pytest.raises(Refusal, match="a folder of its own: --output"):
         here("--epoch-start", "1")

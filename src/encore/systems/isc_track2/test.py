@@ -13,6 +13,7 @@ import numpy as np
 
 from encore.data.descriptors import Submission
 from encore.metrics.definitions import ISC2021, PLATFORM
+from encore.metrics.evidence.counts import Counts
 from encore.metrics.evidence.ranked_pairs import Measured, RankedPairs
 from encore.metrics.pairs import GroundTruth, Predictions
 from encore.metrics.predictions import read_ground_truth_of, write_predictions
@@ -26,6 +27,8 @@ from encore.search.stretching import PUBLISHED as PUBLISHED_STRETCHING
 from encore.search.stretching import Stretching
 
 SEARCHES = ("capped", "knn")
+AT_ONCE = 1000
+"""Descriptors counted at a time."""
 MEASURES = (
     Measured("micro_ap_isc2021", "all", "isc2021", "micro_ap"),
     Measured("micro_ap_platform", "labelled", "platform", "micro_ap"),
@@ -113,6 +116,13 @@ class TestResult:
             lambda rows: [self.submission.reference_ids[row] for row in rows.tolist()],
         )
 
+    def sizes(self):
+        """The Counts of descriptors: the finite ones of queries and references, AT_ONCE by AT_ONCE;
+        `dimension`, the components that each has, is stated, not computed again."""
+        query, reference = self.submission.query, self.submission.reference
+        parts = {"queries": _finite(query), "references": _finite(reference)}
+        return Counts.of_sums(dict(parts, dimension=np.array([query.shape[1]])))
+
     def write_predictions(self, path):
         """Write the predictions that were evaluated as CSV: header query_id,reference_id,score; exact
         scores."""
@@ -159,6 +169,13 @@ def evaluate(submission, ground_truth_path, recipe=PUBLISHED):
     )
     lists = {"all": predictions, "labelled": of_labelled}
     return TestResult(metrics, pairs, official.ranking.curve(), submission, truth, lists)
+
+
+def _finite(vectors):
+    """int64 (n / AT_ONCE,): rows without NaN or infinity, AT_ONCE at a time."""
+    starts = range(0, len(vectors), AT_ONCE)
+    rows = (np.isfinite(vectors[start : start + AT_ONCE]).all(axis=1) for start in starts)
+    return np.array([np.count_nonzero(finite) for finite in rows], dtype=np.int64)
 
 
 def _labelled_pairs(submission, truth, recipe, pairs):

@@ -12,6 +12,7 @@ from encore.data.manifest import verify_manifest
 from encore.data.shards import ShardSet
 from encore.runtime.refusal import Refusal
 from encore.systems.isc.training_set import ChainParameters, GenerateParameters, generate_training_set
+from tests.measured_again import measured_again
 
 
 @pytest.fixture(scope="module")
@@ -136,6 +137,7 @@ def test_killed_at_any_write_and_started_again_gives_the_same_set(pictures, tmp_
         code, made = run_stage(tmp_path / "killed", pictures, 2, kill_at)
         assert code == -signal.SIGKILL and made >= kill_at
     assert run_stage(tmp_path / "killed", pictures, 2)[0] == 0
+    assert measured_again("isc_track2/generate", tmp_path / "whole") == {"images", "classes"}
     sets = [tmp_path / name / "data" / "isc_100k_256" for name in ("whole", "killed")]
     assert ShardSet(sets[0]).manifest == ShardSet(sets[1]).manifest
     assert sorted(os.listdir(str(sets[0]))) == sorted(os.listdir(str(sets[1])))

@@ -124,7 +124,12 @@ def test_written_predictions_score_the_same(submission, tmp_path):
     predictions, truth, ids = read_evaluation(tmp_path / "predictions.csv", tmp_path / "truth.csv")
     assert ISC2021.evaluate(predictions, truth).micro_ap == result.metrics["micro_ap_isc2021"]
     again = result.evidence().measure()
-    assert len(again) >= 5 and {key: result.metrics.get(key) for key in again} == again
+    again.update(result.sizes().measure())
+    assert (
+        len(again) >= 7
+        and {key: dict(result.metrics, dimension=submission.query.shape[1]).get(key) for key in again}
+        == again
+    )
     assert set(ids.references.names) == set(REFERENCES)
     result.write_curve(tmp_path / "curve.csv")
     lines = (tmp_path / "curve.csv").read_text().splitlines()

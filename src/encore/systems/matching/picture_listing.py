@@ -21,8 +21,8 @@ LONGEST_SHARD = 4 * SHARD
 class PictureListing:
     """The files below `folder`, by the bytes of their names relative to it; reads them one by one.
 
-    `sizes`, `times` int64 (n,): bytes and time of change in nanoseconds. `allowed` bool (n,): whether the
-    file may be read.
+    `sizes`, `times` int64 (n,): bytes and time of change in nanoseconds, of a link that leads to no file its
+    own. `allowed` bool (n,): whether there is a file that may be read.
     """
 
     def __init__(self, folder, names, sizes, times, allowed):
@@ -43,9 +43,11 @@ class PictureListing:
         try:
             with open(path, "rb") as file:
                 return file.read()
-        except PermissionError:
-            raise RejectedImage("it may not be read: permission denied") from None
         except OSError as error:
+            if isinstance(error, PermissionError) or not self.allowed[i]:
+                raise RejectedImage(
+                    "it cannot be read: {}".format((error.strerror or str(error)).lower())
+                ) from None
             raise Refusal(
                 "{}: cannot be read any more ({}): leave the folder as it is while the run goes on, then run "
                 "the same command again".format(
@@ -99,8 +101,9 @@ def list_pictures(folder, what, leave_out=None):
     """The PictureListing of all files below `folder`, also in its folders; `what` names it on the progress
     bar.
 
-    Hidden files and folders, links to folders, and the folder `leave_out` do not count. Refusal where no such
-    folder is there, and where it is empty.
+    Hidden files and folders, links to folders, and the folder `leave_out` do not count; links that lead
+    nowhere do, and reading one rejects it. Refusal where no such folder is there, where it is empty, and
+    where a folder below it cannot be read.
     """
     names, sizes, times, allowed = [], array("q"), array("q"), array("b")
     if not os.path.isdir(folder):
@@ -109,16 +112,30 @@ def list_pictures(folder, what, leave_out=None):
     leave_out = None if leave_out is None else os.path.realpath(os.fsencode(leave_out))
     for entry in progress(_files(top, leave_out), None, "files of {}".format(what)):
         try:
-            state = entry.stat()
+            size, time, readable = _state(entry)
         except FileNotFoundError:  # gone since the folder was read
             continue
         names.append(entry.path[len(top) :].lstrip(b"/"))
-        sizes.append(state.st_size)
-        times.append(state.st_mtime_ns)
-        allowed.append(os.access(entry.path, os.R_OK))
+        sizes.append(size)
+        times.append(time)
+        allowed.append(readable)
     if not names:
         raise Refusal("{}: this folder of {} is empty: put pictures into it".format(folder, what))
     return PictureListing(folder, names, sizes, times, allowed)
+
+
+def _state(entry):
+    """(size, time of change, whether it may be read) of a file; FileNotFoundError where it is gone."""
+    try:
+        state = entry.stat()
+        return state.st_size, state.st_mtime_ns, os.access(entry.path, os.R_OK)
+    except OSError:  # a link to itself, to nowhere, into a folder that is closed
+        pass
+    try:
+        state = entry.stat(follow_symlinks=False)
+        return state.st_size, state.st_mtime_ns, False
+    except PermissionError:  # names can be read in this folder, but nothing else
+        return 0, 0, False
 
 
 def _files(top, leave_out):
@@ -131,16 +148,24 @@ def _files(top, leave_out):
                 if entry.is_dir(follow_symlinks=False):
                     if os.path.realpath(entry.path) != leave_out:
                         folders.append(entry.path)
-                elif entry.is_file():
+                elif _may_be_picture(entry):
                     yield entry
+
+
+def _may_be_picture(entry):
+    """Whether an entry that is no folder is a file, or a link that leads to nothing at all."""
+    try:
+        return entry.is_file() or (entry.is_symlink() and not os.path.exists(entry.path))
+    except OSError:
+        return True
 
 
 def _scanned(folder):
     try:
         return os.scandir(folder)
-    except PermissionError:
+    except OSError as error:
         raise Refusal(
-            "{}: this folder may not be read: permission denied".format(
-                folder.decode("utf-8", "backslashreplace")
+            "{}: this folder cannot be read: {}".format(
+                folder.decode("utf-8", "backslashreplace"), (error.strerror or str(error)).lower()
             )
         ) from None

@@ -3,10 +3,11 @@ import os
 import numpy as np
 import pytest
 
+from encore.data.images import RejectedImage
 from encore.runtime.refusal import Refusal
-from encore.systems.isc_track2 import kept_descriptors, picture_listing
-from encore.systems.isc_track2.kept_descriptors import describe
-from encore.systems.isc_track2.picture_listing import list_pictures
+from encore.systems.matching import kept_descriptors, picture_listing
+from encore.systems.matching.kept_descriptors import describe
+from encore.systems.matching.picture_listing import list_pictures
 from tests.encore.systems.isc.pictures import png
 
 COUNT = 30
@@ -134,17 +135,48 @@ def test_a_folder_without_any_picture_has_no_rows(folder):
     assert kept.shape == (0, 3) and len(kept.rejected) == COUNT
 
 
-def test_a_decoder_that_fails_in_an_odd_way_rejects_its_picture_only(folder):
-    class Odd(Describer):
-        def views(self, image):
-            if image.size == (5, 5):
-                raise IndexError("pop from empty list")
-            return super().views(image)
+def test_a_decoder_that_fails_in_an_odd_way_rejects_its_picture_only(folder, monkeypatch):
+    decode = kept_descriptors.decode_image
 
-    (folder / "p" / "03.png").write_bytes(png(3, (5, 5)))
-    kept = described(folder, Odd(), threads=2)
+    def odd(data):
+        if data == png(3):
+            raise IndexError("pop from empty list")
+        return decode(data)
+
+    monkeypatch.setattr(kept_descriptors, "decode_image", odd)
+    kept = described(folder, Describer(), threads=2)
     assert kept.shape == (COUNT - 3, 3) and kept.rejected[0][0] == 3
     assert "IndexError" in kept.rejected[0][1]
+
+
+class Failing(Describer):
+    """Fails with its picture of 5 x 5 pixels."""
+
+    def __init__(self, error):
+        super().__init__()
+        self.error = error
+
+    def views(self, image):
+        if image.size == (5, 5):
+            raise self.error
+        return super().views(image)
+
+
+def test_a_picture_that_has_no_view_is_rejected(folder):
+    (folder / "p" / "03.png").write_bytes(png(3, (5, 5)))
+    kept = described(folder, Failing(RejectedImage("no colours")), threads=2)
+    assert kept.shape == (COUNT - 3, 3) and kept.rejected[0] == (3, "no colours")
+
+
+@pytest.mark.parametrize("error", [ImportError("no module"), AttributeError("no such name"), ValueError("v")])
+@pytest.mark.parametrize("threads", [1, 2])
+def test_a_fault_of_the_program_ends_the_run_and_keeps_nothing(folder, error, threads):
+    (folder / "p" / "00.png").write_bytes(png(0, (5, 5)))
+    with pytest.raises(type(error), match=str(error)):
+        described(folder, Failing(error), threads)
+    assert shards(folder) == {}
+    mended = Describer()
+    assert described(folder, mended).shape == (COUNT - 2, 3) and mended.described == COUNT - 2
 
 
 def test_a_picture_that_is_gone_ends_the_run_in_one_line(folder):

@@ -1,27 +1,23 @@
-"""Networks that describe pictures for copy detection, by the file of their weights.
+"""The networks in files of weights that describe pictures for copy detection.
 
-Track 2's: the matrix head at several scales, their mean. Track 1's: the wide head at one scale, without the
-PCA whitening, which the published test trains on 20,000 pictures. drip's: the network's own unit vector.
+Track 2's: the matrix head. Track 1's: the wide head at one scale, without the PCA whitening, which the
+published test trains on 20,000 pictures. drip's: the network's own unit vector.
 """
 
 from __future__ import annotations
 
-import hashlib
+import dataclasses
 import os
-import sys
 from typing import Any, Callable, NamedTuple, Tuple
 
 import numpy as np
 import torch
 
-from encore.data.augment import resample  # noqa: F401  (loaded before _environment looks)
+from encore.data.images import RejectedImage
 from encore.models.isc_network import IscNetwork
-from encore.runtime.atomic import file_digest
-from encore.runtime.numerics import exact
-from encore.runtime.parameters import read_parameters, read_section, recipe_digest
+from encore.runtime.parameters import read_parameters, read_section
 from encore.runtime.refusal import Refusal
 from encore.runtime.safe_load import safe_load
-from encore.search.multi_scale import mean_of_scales
 from encore.systems.isc.extraction import PUBLISHED, network_input
 from encore.systems.isc.parameters import network_shape
 from encore.systems.isc.prepared_pictures import Preparation
@@ -33,21 +29,6 @@ EXPECTED = (
     "weights of isc_track2 or isc_track1 (trained.pth.tar, baseline_cc_50.pth.tar), or a checkpoint of drip "
     "(.ckpt)"
 )
-DECIDING = (
-    "encore.models",
-    "encore.data.images",
-    "encore.data.augment.resample",
-    "encore.search.multi_scale",
-    "encore.systems.isc.extraction",
-    "encore.systems.isc.prepared_pictures",
-    "encore.systems.isc_track2.describers",
-    "encore.systems.isc_track2.kept_descriptors",
-    "encore.systems.drip.clean_view",
-    "encore.systems.drip.network",
-    "encore.systems.drip.view_batches",
-)
-"""Modules on which the numbers of a descriptor depend."""
-LIBRARIES = ("numpy", "torch", "PIL", "timm")
 
 
 class Model(NamedTuple):
@@ -66,59 +47,17 @@ class Model(NamedTuple):
     """(PIL image, side) -> uint8 (3, side, side)."""
     feature: Callable
     """uint8 (n, 3, side, side) on the network's device -> float32 (n, width)."""
-
-
-class Describer:
-    """Describes pictures by the network in the file `weights`, at `scales` (None: those it was tested at).
-
-    `sizes`: folders with a params.yaml each, the mini size's first, which say what networks are made of.
-    Refusal for a file that is none of the kinds in EXPECTED.
-    """
-
-    def __init__(self, weights, sizes, scales=None, device="cpu"):
-        self.weights = weights
-        self._model = recognised(weights, sizes)
-        self.kind, self.mini, self.width = self._model.kind, self._model.mini, self._model.width
-        self.scales = tuple(scales or self._model.scales)
-        if min(self.scales) < 8 or len(set(self.scales)) != len(self.scales):
-            raise Refusal(
-                "--scales: expected different sides of 8 pixels at least, found {}".format(
-                    " ".join(map(str, self.scales))
-                )
-            )
-        self._device = torch.device(device)
-        self._model.network.to(self._device).eval()
-        self.weights_digest = file_digest(weights)
-        self.address = recipe_digest(
-            self.weights_digest, self.kind, list(self.scales), self._device.type, _environment()
-        )
-        """SHA-256 of everything but the pictures that a descriptor depends on."""
-
-    def views(self, image):
-        """[uint8 (3, side, side), one a scale] of a PIL image; RejectedImage where it has none."""
-        return [self._model.view(image, side) for side in self.scales]
-
-    def descriptors(self, views):
-        """float32 (n, width), L2-normalised, of a list of n `views`: the mean over the scales.
-
-        Refusal for one that is not finite or has no direction.
-        """
-        found = []
-        with torch.no_grad(), exact():
-            for pictures in zip(*views):
-                pixels = torch.from_numpy(np.stack(pictures)).to(self._device)
-                feature = torch.nn.functional.normalize(self._model.feature(pixels).float())
-                found.append(feature.cpu().numpy())
-        if not all(np.isfinite(vectors).all() for vectors in found):
-            raise Refusal(
-                "{}: gives descriptors with NaN or infinity: the training has failed, give other "
-                "weights".format(self.weights)
-            )
-        return mean_of_scales(found)
+    settings: dict
+    """What its descriptors depend on besides the weights and the scales, as plain values."""
+    libraries: Tuple[str, ...] = ()
+    """Modules besides numpy, torch and PIL that compute them."""
 
 
 def recognised(path, sizes):
-    """The Model in a file of weights; see Describer."""
+    """The Model in the file `path`; `sizes`: folders with a params.yaml each, the mini size's first.
+
+    Refusal for a file that is none of the kinds in EXPECTED.
+    """
     content = _content(path)
     if isinstance(content, dict) and "pytorch-lightning_version" in content:
         return _drip(path, sizes)
@@ -156,6 +95,7 @@ def _isc(state, path, sizes):
         width,
         lambda image, side: Preparation(side)(image),
         lambda pixels: feature(network_input(pixels)),
+        {"shape": dataclasses.asdict(shape), "gem_exponent": PUBLISHED.gem_exponent},
     )
 
 
@@ -185,6 +125,7 @@ def _drip(path, sizes):
 
 
 def _drip_model(network, shape, recipe, mini):
+    from encore.systems.drip.network import STAND_IN
     from encore.systems.drip.view_batches import normalised_pixels
 
     return Model(
@@ -195,11 +136,12 @@ def _drip_model(network, shape, recipe, mini):
         shape.embedding,
         _drip_view,
         lambda pixels: network(normalised_pixels(pixels, recipe.img_norm_type)),
+        {"network": dataclasses.asdict(shape), "img_norm_type": recipe.img_norm_type},
+        () if shape.backbone == STAND_IN else ("timm",),
     )
 
 
 def _drip_view(image, side):
-    from encore.data.images import RejectedImage
     from encore.systems.drip.clean_view import clean_view, three_channels
 
     try:
@@ -224,16 +166,3 @@ def _content(path):
 
 def _other_kind(path, why):
     return Refusal("{}: expected {}, found {}".format(path, EXPECTED, why))
-
-
-def _environment():
-    """The code and the libraries that decide on a descriptor, as plain values."""
-    found = {"python": "{}.{}".format(*sys.version_info[:2])}
-    for name, module in sorted(sys.modules.items()):
-        path = getattr(module, "__file__", None)
-        if path and name.startswith(DECIDING):
-            with open(path, "rb") as file:
-                found[name] = hashlib.sha256(file.read()).hexdigest()
-        elif name in LIBRARIES:
-            found[name] = str(getattr(module, "__version__", ""))
-    return found

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from encore.metrics.predictions import PairIds, read_predictions
 from encore.search.capped import Pairs
-from encore.systems.isc_track2.match_files import id_of, write_matches, write_rejected
-from encore.systems.isc_track2.matching import Matches
-from encore.systems.isc_track2.picture_listing import PictureListing
+from encore.systems.matching.match_files import id_of, write_matches, write_rejected
+from encore.systems.matching.matches import Matches
+from encore.systems.matching.picture_listing import PictureListing
 
 HOSTILE = [
     b'a, "b".png',

@@ -129,13 +129,9 @@ def _views(listing, rows, describer, threads):
 
     def made(row):
         try:
-            return describer.views(decode_image(listing.read(row)))
+            return describer.views(_decoded(listing.read(row)))
         except RejectedImage as rejected:
             return rejected
-        except (Refusal, MemoryError):
-            raise
-        except Exception as error:  # a damaged file can fail in any way in a decoder
-            return RejectedImage("not a readable picture: {}".format(" ".join(repr(error).split())[:200]))
 
     if threads <= 1:
         yield from map(made, rows)
@@ -152,6 +148,18 @@ def _views(listing, rows, describer, threads):
         finally:
             for future in waiting:
                 future.cancel()
+
+
+def _decoded(data):
+    """`decode_image`, with RejectedImage for whatever else a decoder fails with."""
+    try:
+        return decode_image(data)
+    except (RejectedImage, MemoryError):
+        raise
+    except Exception as error:  # a damaged file can fail in any way in a decoder
+        raise RejectedImage(
+            "not a readable picture: {}".format(" ".join(repr(error).split())[:200])
+        ) from error
 
 
 def _is_whole(shard):

@@ -1,4 +1,3 @@
-import dataclasses
 import io
 import os
 
@@ -7,12 +6,10 @@ import pytest
 import torch
 from PIL import Image
 
-from encore.models.isc_network import IscShape
 from encore.runtime.refusal import Refusal
 from encore.systems.isc.extraction import ExtractionRecipe, Extractor
-from encore.systems.isc.parameters import network_shape
 from encore.systems.isc.prepared_pictures import Preparation
-from encore.systems.isc_track2.describers import Describer
+from encore.systems.matching.describer import Describer
 from tests.encore.systems.isc.pictures import WIDE, Pictures, png, small_network
 
 PROJECT = os.path.abspath(os.path.join(os.path.dirname(__file__), "..", "..", "..", ".."))
@@ -42,63 +39,11 @@ def test_descriptors_are_those_of_the_extraction(tmp_path, shape, head):
     assert ExtractionRecipe().gem_exponent == 3.0  # the trained one, 4.5, is thrown away in both
 
 
-def test_scales_are_those_the_weights_were_tested_at(tmp_path):
-    own = Describer(saved(tmp_path, small_network().state_dict()), SIZES)
-    assert own.scales == (200, 256, 320, 400) and not own.mini
-    track2 = network_shape(os.path.join(SIZES[0], "params.yaml"), "isc_track2")
-    mini = Describer(saved(tmp_path, small_network(shape=track2).state_dict()), SIZES)
-    assert mini.scales == (48, 64, 80) and mini.mini and "isc_track2" in mini.kind
-    track1 = IscShape((1, 2, 2, 1), 16, 256, 512, None)
-    mini = Describer(saved(tmp_path, small_network(shape=track1).state_dict()), SIZES)
-    assert mini.scales == (40,) and mini.mini and "isc_track1" in mini.kind
-    ibn = dataclasses.replace(WIDE, ibn=True)
-    other = Describer(saved(tmp_path, small_network(shape=ibn).state_dict()), SIZES)
-    assert other.scales == (256,) and not other.mini and other.width == WIDE.embedding
-
-
 def test_a_checkpoint_of_training_will_do(tmp_path):
     state = small_network().state_dict()
     stripped = Describer(saved(tmp_path, state), SIZES, (24,))
     whole = Describer(saved(tmp_path, {"state_dict": state, "epoch": 3}, "whole.pth.tar"), SIZES, (24,))
     assert np.array_equal(stripped.descriptors(views(stripped)), whole.descriptors(views(whole)))
-
-
-def test_the_address_tells_weights_and_scales(tmp_path):
-    one = saved(tmp_path, small_network().state_dict())
-    two = saved(tmp_path, small_network(seed=1).state_dict(), "two")
-    found = [
-        Describer(path, SIZES, scales).address
-        for path, scales in ((one, (24,)), (one, (24, 32)), (two, (24,)))
-    ]
-    assert len(set(found)) == 3 and Describer(one, SIZES, (24,)).address == found[0]
-
-
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [
-        ({"conv1.weight": torch.zeros(1)}, "found weights such as conv1.weight"),
-        ({"epoch": 3}, "found no state dict"),
-        ([torch.zeros(1)], "found no state dict"),
-        ({}, "found no state dict"),
-    ],
-)
-def test_a_file_of_another_kind_is_refused_by_what_was_expected(tmp_path, content, message):
-    with pytest.raises(Refusal, match="w.pth.tar: expected weights of isc_track2 or .*" + message):
-        Describer(saved(tmp_path, content), SIZES)
-
-
-def test_a_file_that_is_no_torch_file_is_refused_by_what_was_expected(tmp_path):
-    (tmp_path / "w.txt").write_text("weights")
-    with pytest.raises(Refusal) as refused:
-        Describer(str(tmp_path / "w.txt"), SIZES)
-    assert "expected weights of isc_track2" in str(refused.value) and "\n" not in str(refused.value)
-
-
-def test_missing_weights_are_named(tmp_path):
-    state = small_network().state_dict()
-    del state["projector_feat_bn.0.0.bias"]
-    with pytest.raises(Refusal, match="missing: projector_feat_bn.0.0.bias"):
-        Describer(saved(tmp_path, state), SIZES)
 
 
 def test_bad_scales_are_refused(tmp_path):
@@ -116,26 +61,62 @@ def test_descriptors_that_are_no_numbers_are_refused(tmp_path):
         describer.descriptors(views(describer))
 
 
-def test_a_checkpoint_of_drip_describes_its_clean_view(tmp_path):
-    drip = pytest.importorskip("encore.systems.drip.inference")
+def test_the_address_tells_weights_and_scales(tmp_path):
+    one = saved(tmp_path, small_network().state_dict())
+    two = saved(tmp_path, small_network(seed=1).state_dict(), "two")
+    found = [
+        Describer(path, SIZES, scales).address
+        for path, scales in ((one, (24,)), (one, (24, 32)), (two, (24,)))
+    ]
+    assert len(set(found)) == 3 and Describer(one, SIZES, (24,)).address == found[0]
+
+
+def drip_checkpoint(tmp_path):
+    """(NetworkShape of the mini size, a checkpoint of it)."""
+    pytest.importorskip("encore.systems.drip.inference")
     if not hasattr(torch.linalg, "vector_norm"):
         pytest.skip("drip needs a later torch")
     from encore.runtime.parameters import read_parameters
-    from encore.systems.drip.clean_view import normalised
     from encore.systems.drip.network import NetworkShape, build
     from encore.systems.drip.published_checkpoints import write_checkpoint
 
     shape = read_parameters(os.path.join(SIZES[0], "params.yaml"), "drip.network", NetworkShape)
     path = str(tmp_path / "last.ckpt")
     write_checkpoint(path, build(shape, seed=0), 0, 1)
+    return shape, path
+
+
+def test_a_checkpoint_of_drip_describes_its_clean_view(tmp_path):
+    shape, path = drip_checkpoint(tmp_path)
+    from encore.systems.drip.clean_view import normalised
+    from encore.systems.drip.inference import load_network
+
     describer = Describer(path, SIZES)
     assert describer.kind == "drip" and describer.mini and describer.scales == (48,)
     found = describer.descriptors(views(describer))
     pixels = [np.asarray(Image.open(io.BytesIO(png(i))).resize((48, 48), Image.BICUBIC)) for i in range(3)]
     inputs = torch.from_numpy(np.stack([normalised(picture) for picture in pixels]))
     with torch.no_grad():
-        expected = drip.load_network(shape, path)(inputs).numpy()
+        expected = load_network(shape, path)(inputs).numpy()
     assert found.shape == (3, 64) and np.allclose(found, expected, atol=1e-3)
     torch.save({"pytorch-lightning_version": "1", "epoch": 0, "global_step": 0, "state_dict": {}}, path)
     with pytest.raises(Refusal, match="last.ckpt: a checkpoint of drip that fits neither size"):
         Describer(path, SIZES)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"), [("img_norm_type: imagenet", "img_norm_type: simple"), ("groups: 4", "groups: 2")]
+)
+def test_a_setting_that_changes_the_descriptors_of_the_same_weights_changes_the_address(tmp_path, old, new):
+    _, path = drip_checkpoint(tmp_path)
+    before = Describer(path, SIZES)
+    with open(os.path.join(SIZES[0], "params.yaml"), encoding="utf-8") as file:
+        text = file.read()
+    drip = text.index("\ndrip:")
+    changed = text[:drip] + text[drip:].replace(old, new, 1)
+    assert changed != text
+    (tmp_path / "params.yaml").write_text(changed, encoding="utf-8")
+    after = Describer(path, (str(tmp_path), PROJECT))
+    assert after.weights_digest == before.weights_digest and after.scales == before.scales
+    assert not np.allclose(after.descriptors(views(after)), before.descriptors(views(before)), atol=1e-3)
+    assert after.address != before.address

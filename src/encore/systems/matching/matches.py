@@ -17,6 +17,7 @@ import numpy as np
 from encore.runtime.progress import progress
 from encore.runtime.refusal import Refusal
 from encore.search.capped import Pairs
+from encore.search.nearest import nearest
 from encore.search.nearest_in_blocks import block_rows, blocks, nearest_in_blocks
 from encore.search.score_normalisation import ScoreNormalisation
 
@@ -56,11 +57,11 @@ def match(queries, references, recipe, training=None, products=None):
     """The Matches of `queries` among `references`, by a MatchRecipe.
 
     All are sets of `tiling` (or float32 (n, d)) of unit vectors; `training`: of pictures unlike both, for a
-    recipe with a normalisation. One block of each is in memory at a time. Refusal for fewer of them than
-    neighbours.
+    recipe with a normalisation. One block of each is in memory at a time (`training`: 65,536 rows). Refusal
+    for fewer of them than neighbours.
     """
     norms, unlike = _norms(queries, training, recipe.normalisation, products)
-    score, index = _searched(queries, references, recipe.top, "search", products)
+    score, index = _searched(queries, references, recipe.top, products)
     score += norms[:, None]
     query = np.repeat(np.arange(score.shape[0]), score.shape[1])
     reference, score = index.ravel(), score.ravel()
@@ -71,26 +72,30 @@ def match(queries, references, recipe, training=None, products=None):
 
 def _norms(queries, training, normalisation, products):
     """(-factor * beta(q) float32 (q,), the score `unlike`); zeros and None without a normalisation."""
+    norms = np.zeros(queries.shape[0], dtype=np.float32)
     if normalisation is None:
-        return np.zeros(queries.shape[0], dtype=np.float32), None
+        return norms, None
     if training.shape[0] < normalisation.neighbours:
         raise Refusal(
             "--normalise-with: expected at least {} pictures that can be read (--top-training), found "
             "{}".format(normalisation.neighbours, training.shape[0])
         )
-    score, _ = _searched(queries, training, normalisation.neighbours, "normalisation", products)
-    beta = score[:, -1] if normalisation.reduction == "min" else score.mean(axis=1, dtype=np.float32)
-    norms = np.float32(-normalisation.factor) * beta
-    nearest = np.sort(score[:, 0] + norms)
-    place = len(nearest) - 1 if len(nearest) < 100 else int(np.ceil(ALL_BUT * len(nearest))) - 1
-    return norms, float(nearest[place])
+    own = np.empty_like(norms)
+    parts = blocks(queries.shape[0], block_rows(queries.shape[1]))
+    for first, last in progress(parts, len(parts), "normalisation, blocks"):
+        vectors = queries.read(first, last)
+        norms[first:last] = normalisation.norms(vectors, training, products)
+        own[first:last] = nearest(vectors, training, 1, products=products)[0][:, 0]
+    own = np.sort(own + norms)
+    place = len(own) - 1 if len(own) < 100 else int(np.ceil(ALL_BUT * len(own))) - 1
+    return norms, float(own[place])
 
 
-def _searched(queries, references, k, what, products):
+def _searched(queries, references, k, products):
     """`nearest_in_blocks` with a progress bar."""
     rows = block_rows(references.shape[1])
     total = references.shape[0] * len(blocks(queries.shape[0], rows))
-    bar = progress(None, total, what)
+    bar = progress(None, total, "search")
     try:
         return nearest_in_blocks(queries, references, k, products=products, advanced=bar.update)
     finally:

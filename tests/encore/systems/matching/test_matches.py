@@ -2,9 +2,10 @@ import numpy as np
 import pytest
 
 from encore.runtime.refusal import Refusal
-from encore.search.score_normalisation import ScoreNormalisation, normalised_pairs
+from encore.search.score_normalisation import PUBLISHED, ScoreNormalisation, normalised_pairs
 from encore.search.tiling import InMemory
-from encore.systems.isc_track2.matching import MatchRecipe, match
+from encore.systems.matching import matches
+from encore.systems.matching.matches import MatchRecipe, match
 
 
 def rows(values, what="queries"):
@@ -49,6 +50,26 @@ def test_normalised_scores_are_those_of_the_published_search():
     order = np.lexsort((found.pairs.reference, found.pairs.query))
     assert np.array_equal(found.pairs.reference[order], published.reference)
     assert np.allclose(found.pairs.score[order], published.score, atol=1e-6)
+
+
+@pytest.mark.parametrize("rows", [1, 7, 40])
+def test_norms_are_those_of_the_score_normalisation_for_any_block(monkeypatch, rows):
+    queries, references, training = units(40, 0), units(3, 1), units(90, 2)
+    monkeypatch.setattr(matches, "block_rows", lambda width: rows)
+    plain = match(queries, references, MatchRecipe(3))
+    found = match(queries, references, MatchRecipe(3, normalisation=PUBLISHED), training)
+    norms = PUBLISHED.norms(queries, training)
+    order, before = (np.lexsort((pairs.reference, pairs.query)) for pairs in (found.pairs, plain.pairs))
+    expected = plain.pairs.score[before] + np.repeat(norms, 3)
+    assert np.allclose(found.pairs.score[order], expected, atol=1e-6)
+    nearest = queries.read(0, 40).dot(training.read(0, 90).T).max(axis=1) + norms
+    assert found.unlike == pytest.approx(nearest.max(), abs=1e-6)
+
+
+def test_the_smallest_of_the_neighbours_can_be_taken_off_too():
+    queries, references, training = rows([[1, 0]]), rows([[1, 0]]), rows([[0.8, 0.6], [0.6, 0.8]])
+    recipe = MatchRecipe(normalisation=ScoreNormalisation(2, 2.0, "min"))
+    assert match(queries, references, recipe, training).pairs.score.tolist() == pytest.approx([1 - 2 * 0.6])
 
 
 def test_of_many_queries_one_in_a_hundred_may_exceed_the_score_of_the_unlike():

@@ -5,7 +5,8 @@ import pytest
 
 from encore.data.images import RejectedImage
 from encore.runtime.refusal import Refusal
-from encore.systems.isc_track2.picture_listing import (
+from encore.systems.matching import picture_listing
+from encore.systems.matching.picture_listing import (
     LONGEST_SHARD,
     SHARD,
     Names,
@@ -50,11 +51,69 @@ def test_a_picture_that_may_not_be_read_is_rejected_and_one_that_is_gone_ends_th
 
     with monkeypatch.context() as patch:
         patch.setattr("builtins.open", forbidden)
-        with pytest.raises(RejectedImage, match="may not be read"):
+        with pytest.raises(RejectedImage, match="it cannot be read: permission denied"):
             found.read(0)
     (tmp_path / "a.jpg").unlink()
     with pytest.raises(Refusal, match="a.jpg: cannot be read any more"):
         found.read(0)
+
+
+def test_links_that_lead_to_no_file_are_listed_and_rejected_with_the_reason(tmp_path):
+    (tmp_path / "a.png").write_text("a")
+    links = {"self": "self.png", "deeper": "a.png/deeper", "gone": "none.png", "to": "a.png"}
+    for name, target in links.items():
+        os.symlink(target, str(tmp_path / (name + ".png")))
+    found = list_pictures(str(tmp_path), "queries")
+    assert list(found.names) == [b"a.png", b"deeper.png", b"gone.png", b"self.png", b"to.png"]
+    assert found.allowed.tolist() == [True, False, False, False, True] and found.read(4) == b"a"
+    for row, reason in ((1, "not a directory"), (2, "no such file"), (3, "symbolic links")):
+        with pytest.raises(RejectedImage) as rejected:
+            found.read(row)
+        assert "it cannot be read: " in rejected.value.reason and reason in rejected.value.reason
+
+
+@pytest.mark.parametrize("own_folder_closed", [False, True])
+def test_a_link_into_a_closed_folder_is_listed_as_not_allowed(tmp_path, monkeypatch, own_folder_closed):
+    """By stand-ins for the entries of a folder, for root may read all."""
+    (tmp_path / "a.png").write_text("a")
+    os.symlink("a.png", str(tmp_path / "link.png"))
+
+    class Entry:
+        def __init__(self, entry):
+            self.name, self.path = entry.name, entry.path
+            self.is_dir, self.is_symlink, self._entry = entry.is_dir, entry.is_symlink, entry
+
+        def is_file(self):
+            return self.stat() is not None
+
+        def stat(self, follow_symlinks=True):
+            if self.is_symlink() and (follow_symlinks or own_folder_closed):
+                raise PermissionError(13, "Permission denied", self.path)
+            return self._entry.stat(follow_symlinks=follow_symlinks)
+
+    class Entries(list):
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *_):
+            return None
+
+    scandir = os.scandir
+    monkeypatch.setattr(picture_listing.os, "scandir", lambda top: Entries(map(Entry, scandir(top))))
+    found = list_pictures(str(tmp_path), "queries")
+    assert list(found.names) == [b"a.png", b"link.png"] and found.allowed.tolist() == [True, False]
+
+
+@pytest.mark.parametrize(
+    "error", [PermissionError(13, "Permission denied"), OSError(5, "Input/output error")]
+)
+def test_a_folder_that_cannot_be_read_is_refused(tmp_path, monkeypatch, error):
+    def closed(_):
+        raise error
+
+    monkeypatch.setattr(picture_listing.os, "scandir", closed)
+    with pytest.raises(Refusal, match="this folder cannot be read: " + error.strerror.lower()):
+        list_pictures(str(tmp_path), "queries")
 
 
 def test_names_are_kept_as_they_are():
