@@ -147,7 +147,10 @@ def stage_metrics(stages, histories, pair):
 
 
 def evidence_of(histories, pair, inferred, metrics):
-    """The EvidenceFile of the losses of the compared pair, and of the differences among the `metrics`."""
+    """The EvidenceFile of the losses of the compared pair, and of the differences among the `metrics`.
+
+    An epoch's mean loss is stated, not computed again: a training records the losses of some steps only.
+    """
     keys = ("centroid_first_epoch_loss", "random_first_epoch_loss")
     compared = [(key, name) for key, name in zip(keys, pair) if name is not None]
     curves = {name: [epoch.trn_loss for epoch in histories[name].epochs] for _, name in compared}

@@ -181,8 +181,7 @@ class _Labelling:
                 "bytes_per_picture": stored / (labels.epochs * labels.count),
             }
         )
-        each = np.full(labels.epochs, labels.batches, dtype=np.int64)
-        stage.evidence(EvidenceFile(Counts.of_sums({"batches": each})))
+        stage.evidence(EvidenceFile(Counts.of_sums({"batches": stored_batches(labels)})))
         stage.publish(output, OUTPUT)
 
     def by_hand(self):
@@ -215,6 +214,19 @@ class _Labelling:
             self.teacher_digest,
             epochs=epochs,
         )
+
+
+def stored_batches(labels):
+    """int64 (epochs,): batches of each epoch that are in its file: whose pictures are none of an earlier
+    batch, nor twice its own. What was never written holds picture 0 throughout."""
+    found = [_stored(labels.stored_pictures(epoch), labels.batch) for epoch in range(labels.epochs)]
+    return np.array(found, dtype=np.int64)
+
+
+def _stored(pictures, batch):
+    again = np.ones(len(pictures), dtype=bool)
+    again[np.unique(pictures, return_index=True)[1]] = False
+    return sum(not again[first : first + batch].any() for first in range(0, len(pictures), batch))
 
 
 def _item(run, arguments):

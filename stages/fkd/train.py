@@ -137,6 +137,7 @@ def _train(run, stage):
     write_curves(os.path.join(folder, HISTORY), curves)
     if run.by_hand:  # beside the pipeline: its metrics stay those of its own run
         return
+    stage.evidence(WrittenEvidence(os.path.join(folder, ANSWERS)))
     stage.metrics(
         {
             "top1": result.top1,
@@ -149,7 +150,6 @@ def _train(run, stage):
             "validation_images": len(validation),
         }
     )
-    stage.evidence(WrittenEvidence(os.path.join(folder, ANSWERS)))
     stage.publish(folder, run.output)
 
 

@@ -49,7 +49,7 @@ def main():
         ):
             write(os.path.join(work, name))
             stage.publish(os.path.join(work, name), output.format(model))
-        stage.evidence(EvidenceFile(result.evidence()))
+        stage.evidence(EvidenceFile(result.evidence(), result.sizes()))
         stage.metrics(dict(result.metrics, dimension=int(submission.query.shape[1])))
 
 

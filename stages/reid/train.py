@@ -185,7 +185,7 @@ def train_of_pipeline(path, name):
             result = train_reid(run, folder, log=log)
         write_curves(folder.file(HISTORY), CURVES.format(name))
         stage.metrics(result.metrics)
-        stage.evidence(EvidenceFile(Counts.of_labels(run.pictures.labels)))
+        stage.evidence(EvidenceFile(Counts.of_labels(run.pictures.labels, classes="num_labels")))
         stage.publish(folder.path, OUTPUT.format(name))
 
 

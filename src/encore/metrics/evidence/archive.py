@@ -15,6 +15,11 @@ SUFFIX = ".npy"
 INTEGERS = ("u1", "i1", "<u2", "<i2", "<u4", "<i4")
 
 
+class NoEvidence(Refusal, FileNotFoundError):
+    """A number without evidence: its file is missing, or has no such number. What is broken is a plain
+    Refusal."""
+
+
 def write_archive(path, arrays):
     """Write {name: array} to `path`, atomically; the names in order, each array in the smallest type that
     holds its numbers exactly (`compact`).
@@ -34,12 +39,13 @@ def write_archive(path, arrays):
 
 
 def read_archive(path):
-    """{name: array} of the file `path`; Refusal for a missing, cut off or damaged one. Runs no code of it."""
+    """{name: array} of the file `path`; NoEvidence for a missing one, Refusal for one that is cut off or
+    damaged. Runs no code of it."""
     try:
         with zipfile.ZipFile(os.fspath(path)) as archive:
             return {name[: -len(SUFFIX)]: _array(archive.read(name)) for name in archive.namelist()}
     except FileNotFoundError:
-        raise Refusal(
+        raise NoEvidence(
             "{}: missing: pull it with `dvc pull`, or run the stage that writes it".format(path)
         ) from None
     except (OSError, zipfile.BadZipFile, ValueError, EOFError, MemoryError, RuntimeError) as error:

@@ -8,7 +8,7 @@ import numpy as np
 
 from encore.metrics.detection_ap import average_precisions, judged
 from encore.metrics.evidence.archive import encoded
-from encore.metrics.evidence.resampling import drawn_values, quotient
+from encore.metrics.evidence.resampling import Pool, drawn_values, quotient
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,9 +50,14 @@ class Boxes:
             found["average_precision"] = float(np.mean(list(found.values())))
         return dict(found, validation_images=len(self.truth))
 
-    def bootstrap(self, draws, seed):
-        """{key: float64 (draws,)} over pictures drawn with replacement; a picture that is drawn w times
-        counts as w equal ones side by side. NaN where a draw has no true box of the class."""
+    def units(self):
+        """Names of what is drawn, a list: the pictures, by place and true boxes."""
+        return [(place, np.asarray(rows).tobytes()) for place, rows in enumerate(self.truth)]
+
+    def bootstrap(self, draws, seed, pool=None):
+        """{key: float64 (draws,)} over pictures drawn with replacement, from a Pool where that is given; a
+        picture that is drawn w times counts as w equal ones side by side. NaN where a draw has no true box of
+        the class."""
         by_class = {}
         for number in range(len(self.classes)):
             pictures, right = judged(self.truth, self.found, number)
@@ -70,7 +75,7 @@ class Boxes:
         if not by_class:
             return {}
         numbers = max(len(parts[0]) for parts in by_class.values())
-        return drawn_values(len(self.truth), draws, seed, values, numbers)
+        return drawn_values(pool or Pool.own(len(self.truth)), draws, seed, values, numbers)
 
     def _key(self, number):
         return "average_precision_" + self.classes[number].lower()

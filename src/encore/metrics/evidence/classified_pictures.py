@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from encore.metrics.evidence.resampling import drawn_values, weighted_mean
+from encore.metrics.evidence.resampling import Pool, drawn_values, weighted_mean
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,11 +45,15 @@ class ClassifiedPictures:
         count = len(self.labels)
         return {key: 100.0 * (float(np.count_nonzero(hit)) / count) for key, hit in self._hits().items()}
 
-    def bootstrap(self, draws, seed):
-        """{key: float64 (draws,)} over pictures drawn with replacement."""
+    def units(self):
+        """Names of what is drawn, a list: the pictures, by place and class."""
+        return list(enumerate(np.asarray(self.labels).tolist()))
+
+    def bootstrap(self, draws, seed, pool=None):
+        """{key: float64 (draws,)} over pictures drawn with replacement, from a Pool where that is given."""
         hits = self._hits()
         return drawn_values(
-            len(self.labels),
+            pool or Pool.own(len(self.labels)),
             draws,
             seed,
             lambda counts: {key: 100.0 * weighted_mean(counts, hit) for key, hit in hits.items()},

@@ -51,12 +51,12 @@ class Differences:
             row.key: number_of(row.of, row.of_key) - number_of(row.less, row.less_key) for row in self.rows
         }
 
-    def bootstrap(self, draws_of):
-        """{key: float64 (draws,)}, paired: both sides are drawn alike; draws_of(file, key): those of a side,
-        or None where it has none, and then the difference has none."""
+    def bootstrap(self, sides_of):
+        """{key: float64 (draws,)}; sides_of(Difference): the draws of both sides, drawn alike, or None where
+        there are no such, and then the difference has none."""
         found = {}
         for row in self.rows:
-            of, less = draws_of(row.of, row.of_key), draws_of(row.less, row.less_key)
-            if of is not None and less is not None:
-                found[row.key] = of - less
+            sides = sides_of(row)
+            if sides is not None:
+                found[row.key] = sides[0] - sides[1]
         return found

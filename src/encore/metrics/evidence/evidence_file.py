@@ -6,6 +6,7 @@ import os
 
 from encore.metrics.evidence.archive import encoded, write_archive
 from encore.runtime.atomic import replacing
+from encore.runtime.refusal import Refusal
 
 FORMAT = "encore-evidence/1"
 
@@ -36,7 +37,14 @@ class WrittenEvidence:
         self.path = path
 
     def write(self, path):
-        """Write the same bytes, atomically."""
+        """Write the same bytes, atomically; Refusal, naming its folder, where a finished run left no such
+        file."""
+        folder = os.path.dirname(os.fspath(self.path)) or "."
+        if not os.path.isfile(self.path):
+            raise Refusal(
+                "{}: missing: an earlier version finished the run in {}, without evidence: remove this "
+                "folder and run the stage again".format(self.path, folder)
+            )
         os.makedirs(os.path.dirname(os.fspath(path)) or ".", exist_ok=True)
         with open(self.path, "rb") as source, replacing(path) as file:
             file.write(source.read())

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from encore.metrics.evidence.archive import encoded
-from encore.metrics.evidence.resampling import drawn_values, weighted_mean
+from encore.metrics.evidence.resampling import Pool, drawn_values, weighted_mean
 from encore.metrics.person_ranking import (
     JUNK,
     PREFIXES,
@@ -98,14 +98,20 @@ class PersonRankings:
         found.update(queries=len(self.query_labels), gallery=len(labels) - junk, junk=junk)
         return dict(found, distractors=int((labels == 0).sum()))
 
-    def bootstrap(self, draws, seed):
-        """{key: float64 (draws,)} over queries drawn with replacement; the gallery stays as it is."""
+    def units(self):
+        """Names of what is drawn, a list: the queries, by place, label and camera."""
+        sides = (np.asarray(values).tolist() for values in (self.query_labels, self.query_cameras))
+        return list(zip(range(len(self.query_labels)), *sides))
+
+    def bootstrap(self, draws, seed, pool=None):
+        """{key: float64 (draws,)} over queries drawn with replacement, from a Pool where that is given; the
+        gallery stays as it is."""
         found = {}
         for variant in self.orders:
             for ranking in self._rankings(variant):
                 found.update(
                     drawn_values(
-                        len(self.query_labels),
+                        pool or Pool.own(len(self.query_labels)),
                         draws,
                         seed,
                         lambda counts, ranking=ranking, variant=variant: _drawn(variant, ranking, counts),

@@ -10,7 +10,7 @@ import numpy as np
 
 from encore.metrics.definitions import DEFINITIONS
 from encore.metrics.evidence.archive import encoded
-from encore.metrics.evidence.resampling import drawn_values
+from encore.metrics.evidence.resampling import Pool, drawn_values
 from encore.metrics.evidence.weighted_ranking import WeightedRanking
 from encore.metrics.pairs import GroundTruth, Predictions
 from encore.metrics.recall_at_rank import ranks_of_true_pairs, recall_at_rank
@@ -123,15 +123,23 @@ class RankedPairs:
                 found[row.key] = value
         return found
 
-    def bootstrap(self, draws, seed):
+    def units(self):
+        """Names of what is drawn, a list: the queries."""
+        return self.queries
+
+    def bootstrap(self, draws, seed, pool=None):
         """{key: float64 (draws,)} over queries drawn with replacement, each with all its predictions and true
-        pairs; the lists stay as they are. NaN where a draw has no true pair."""
+        pairs; the lists stay as they are. NaN where a draw has no true pair.
+
+        pool: the Pool that is drawn from; None: these queries alone. Which unlabelled queries there are
+        depends on what was found, so lists over one ground truth may name different ones.
+        """
         found = {}
         for place in sorted({(row.ranked, row.definition) for row in self.measures}):
             rows = [row for row in self.measures if (row.ranked, row.definition) == place]
             ranking = WeightedRanking(self.lists[place[0]], self.truth, DEFINITIONS[place[1]])
             values = drawn_values(
-                len(self.queries),
+                pool or Pool.own(len(self.queries)),
                 draws,
                 seed,
                 lambda counts, ranking=ranking, rows=rows: _drawn(ranking, rows, counts),

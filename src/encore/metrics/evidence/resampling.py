@@ -2,18 +2,43 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 
 AT_ONCE = 1 << 22
 """Numbers held at a time."""
 
 
-def resampled(units, draws, seed):
-    """Yield int64 (units,), `draws` times: the units that one draw takes.
+class Pool(NamedTuple):
+    """What is drawn from where evidence is about some of it only: `count` units, of which its own, in their
+    order, are those at `places`, int64 (n,)."""
 
-    The same for the same three numbers: files about the same queries are drawn alike, and a difference of
-    theirs is a paired one.
-    """
+    count: int
+    places: np.ndarray
+
+    @classmethod
+    def own(cls, count):
+        """The units of one evidence, no others beside them."""
+        return cls(count, np.arange(count))
+
+    @classmethod
+    def pair(cls, units, others):
+        """(Pool, Pool) of two evidences by the names of their units, lists: what either is about is drawn
+        once for both, so that their difference is a paired one.
+
+        Lists that are equal make the pools that each has alone.
+        """
+        place = {name: place for place, name in enumerate(sorted(set(units).union(others)))}
+        return tuple(
+            cls(len(place), np.array([place[name] for name in side], dtype=np.int64))
+            for side in (units, others)
+        )
+
+
+def resampled(units, draws, seed):
+    """Yield int64 (units,), `draws` times: the units that one draw takes; the same for the same three
+    numbers."""
     stream = np.random.RandomState(seed)
     for _ in range(draws):
         yield stream.randint(0, units, units)
@@ -33,9 +58,11 @@ def multiplicities(units, draws, seed, numbers=None):
             rows = []
 
 
-def drawn_values(units, draws, seed, values_of, numbers=None):
-    """{key: float64 (draws,)} of a function from multiplicities (d, units) to {key: (d,)}."""
-    parts = [values_of(counts) for counts in multiplicities(units, draws, seed, numbers)]
+def drawn_values(pool, draws, seed, values_of, numbers=None):
+    """{key: float64 (draws,)} of a function from the multiplicities (d, n) of the pool's places to {key:
+    (d,)}."""
+    drawn = multiplicities(pool.count, draws, seed, numbers)
+    parts = [values_of(counts[:, pool.places]) for counts in drawn]
     return {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
 
 

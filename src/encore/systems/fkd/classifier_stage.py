@@ -48,6 +48,7 @@ def train_and_publish(stage, run):
     made = os.path.join(folder, "result.pth")
     write_result(made, trained, recipe)
     write_curves(os.path.join(folder, HISTORY), curves_path(stage))
+    stage.evidence(WrittenEvidence(os.path.join(folder, ANSWERS)))
     stage.metrics(
         {
             "top1": trained.top1,
@@ -61,7 +62,6 @@ def train_and_publish(stage, run):
             "validation_images": len(run.validation),
         }
     )
-    stage.evidence(WrittenEvidence(os.path.join(folder, ANSWERS)))
     stage.publish(made, run.output)
 
 

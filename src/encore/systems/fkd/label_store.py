@@ -106,6 +106,11 @@ class LabelStore(Labels):
         check_batch(batch, self.description, number, "{}: batch {}".format(file.path, number))
         return batch
 
+    def stored_pictures(self, epoch):
+        """int (n,): the numbers of the pictures in the file of `epoch`, batch by batch, as it holds them."""
+        file = TensorFile(self.epoch_path(epoch))
+        return file.rows("indices", 0, file.arrays["indices"][1][0])
+
     def check_files(self, epochs):
         for epoch in range(epochs):
             self._open(epoch)

@@ -11,6 +11,7 @@ from encore.metrics.evidence.counts import Counts
 from encore.metrics.evidence.differences import HERE, Difference, Differences
 from encore.metrics.evidence.evidence_file import EvidenceFile, WrittenEvidence
 from encore.metrics.evidence.reading import read_evidence
+from encore.metrics.evidence.resampling import resampled
 from encore.runtime.refusal import Refusal
 
 
@@ -127,6 +128,14 @@ def test_evidence_made_on_the_way_is_taken_over_byte_by_byte(tmp_path):
     assert (tmp_path / "evidence/a/b.npz").read_bytes() == (tmp_path / "run/validation.npz").read_bytes()
 
 
+def test_a_finished_run_that_left_none_is_refused_with_the_folder_to_remove(tmp_path):
+    folder = tmp_path / "run"
+    folder.mkdir()
+    with pytest.raises(Refusal, match="run/validation.npz: missing: .* in .*/run, .*: remove this folder"):
+        WrittenEvidence(folder / "validation.npz").write(tmp_path / "evidence" / "b.npz")
+    assert not (tmp_path / "evidence").exists()
+
+
 # --- differences
 
 
@@ -178,3 +187,25 @@ def test_a_difference_of_what_is_not_there_is_refused(tmp_path, less, said):
     EvidenceFile(Counts.of_sums({"images": np.array([1])})).write(tmp_path / "counts.npz")
     with pytest.raises(Refusal, match=said):
         read_evidence(write_compared(tmp_path, less=less)).measure()
+
+
+def test_pictures_of_two_sets_are_drawn_together_by_place_and_class(tmp_path):
+    EvidenceFile(classified(1, 1, 0, 0, 1)).write(tmp_path / "train" / "small.npz")
+    EvidenceFile(classified(1, 1, 0)).write(tmp_path / "baseline" / "random.npz")
+    rows = (Difference("gain", "train/small.npz", "top1", "baseline/random.npz", "top1"),)
+    EvidenceFile(Differences(rows)).write(tmp_path / "compare.npz")
+    found = read_evidence(tmp_path / "compare.npz").bootstrap(40, 2)["gain"]
+    for value, drawn in zip(found, resampled(5, 40, 2)):
+        hits = np.array([1, 1, 0, 0, 1])[drawn], np.array([1, 1, 0])[drawn[drawn < 3]]
+        expected = 100 * (hits[0].mean() - hits[1].mean()) if len(hits[1]) else np.nan
+        assert value == pytest.approx(expected, nan_ok=True, abs=1e-9)
+
+
+def test_sides_of_two_kinds_have_no_draws(tmp_path):
+    EvidenceFile(classified(1, 0)).write(tmp_path / "a.npz")
+    EvidenceFile(Counts.of_sums({"images": np.array([7])})).write(tmp_path / "b.npz")
+    EvidenceFile(Differences((Difference("gap", "b.npz", "images", "a.npz", "top1"),))).write(
+        tmp_path / "c.npz"
+    )
+    evidence = read_evidence(tmp_path / "c.npz")
+    assert evidence.measure() == {"gap": -43.0} and evidence.bootstrap(5, 0) == {}

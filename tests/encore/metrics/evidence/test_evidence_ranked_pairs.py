@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from encore.metrics.evidence.differences import Difference, Differences
 from encore.metrics.evidence.evidence_file import EvidenceFile
 from encore.metrics.evidence.reading import read_evidence
 from encore.metrics.evidence.resampling import resampled
@@ -80,8 +81,8 @@ def test_a_number_that_the_definition_does_not_have_is_left_out(tmp_path):
 def test_the_bootstrap_is_that_of_queries_repeated_one_by_one(number, definition):
     truth, ranked = random_pairs(number, definition)
     part = ranked_pairs(truth, {"a": ranked}, definition)
-    units = sorted(part.queries, key=part.queries.index)
-    found, drawn = part.bootstrap(40, 3), list(resampled(len(units), 40, 3))
+    assert part.queries == sorted(part.queries)
+    found, drawn = part.bootstrap(40, 3), list(resampled(len(part.queries), 40, 3))
     assert max(map(most_drawn, drawn)) > 3
     for draw, places in enumerate(drawn):
         expected = ordinary(*repeated(part.truth, part.lists["a"], places), definition=definition)
@@ -105,6 +106,52 @@ def test_a_draw_without_a_true_pair_has_no_number():
     none = (drawn == 1).all(axis=1)
     assert none.any() and not none.all()
     np.testing.assert_array_equal(np.isnan(found), none)
+
+
+def listed(truth, ranked, unlabelled, better=0.0):
+    """The evidence of a list that has one more prediction for each query of `unlabelled`, below all others,
+    and right ones by `better` ahead."""
+    right = np.isin(ranked.query * 100 + ranked.reference, truth.query * 100 + truth.reference)
+    codes = np.array(unlabelled, dtype=np.int64)
+    columns = np.append(ranked.query, codes), np.append(ranked.reference, np.zeros(len(codes), np.int64))
+    return ranked_pairs(
+        truth, {"a": Predictions(*columns, np.append(ranked.score + better * right, -1.0 - codes))}
+    )
+
+
+def gap(folder, of, less):
+    """1000 draws of the difference of two evidences, by files of a folder."""
+    EvidenceFile(of).write(folder / "of.npz")
+    EvidenceFile(less).write(folder / "less.npz")
+    rows = (Difference("gap", "of.npz", "a_micro_ap", "less.npz", "a_micro_ap"),)
+    return read(Differences(rows), folder / "gap.npz").bootstrap(1000, 0)["gap"]
+
+
+def width(draws):
+    low, high = np.nanpercentile(draws, [2.5, 97.5])
+    return high - low
+
+
+def test_a_difference_is_paired_whatever_unlabelled_queries_each_side_found(tmp_path):
+    truth, ranked = random_pairs(2, "platform", queries=60)
+    # Names that stand before and after the labelled ones: Q59 has predictions already.
+    first, second = [100, 101, 102], [100, 205, 300, 301, 302, 303]
+    drawn = gap(tmp_path, listed(truth, ranked, first, 0.25), listed(truth, ranked, second))
+    whole = sorted(set(first) | set(second))
+    paired = gap(tmp_path, listed(truth, ranked, whole, 0.25), listed(truth, ranked, whole))
+    # What is found last, of queries without a true pair, changes no precision before it.
+    np.testing.assert_allclose(drawn, paired, atol=1e-12)
+    assert width(drawn) == pytest.approx(width(paired), abs=1e-12)
+    # Drawn each on its own, by place, they would be far apart.
+    sides = (listed(truth, ranked, first, 0.25), listed(truth, ranked, second))
+    apart = np.subtract(*(side.bootstrap(1000, 0)["a_micro_ap"] for side in sides))
+    assert width(apart) > 1.5 * width(drawn)
+
+
+def test_of_one_list_named_twice_no_draw_differs(tmp_path):
+    truth, ranked = random_pairs(1, "isc2021", queries=30)
+    drawn = gap(tmp_path, listed(truth, ranked, [50]), listed(truth, ranked, [40, 41, 60]))
+    np.testing.assert_allclose(drawn[~np.isnan(drawn)], 0, atol=1e-12)
 
 
 @pytest.mark.parametrize(
