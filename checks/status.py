@@ -18,6 +18,7 @@ from checks.finding import ask
 from checks.pipeline_stages import NO_SYSTEM, read_pipeline
 from checks.recipe import section_of
 from checks.runs.dvc_lock import read_lock
+from checks.verdict import DEVIATES
 from checks.yaml_file import read_yaml
 from encore.runtime.refusal import Refusal
 
@@ -171,8 +172,11 @@ def _verdicts(folder):
         rows = [{"system": row["system"], "verdict": row["verdict"]} for row in value]
         if not all(isinstance(text, str) for row in rows for text in row.values()):
             raise TypeError("a system or verdict that is no text")
+        for row, stored in zip(rows, value, strict=True):
+            if row["verdict"] == DEVIATES and stored.get("gating") is False:
+                row["verdict"] += " (informative)"
         return rows
-    except (KeyError, OSError, RecursionError, TypeError, ValueError):
+    except (AttributeError, KeyError, OSError, RecursionError, TypeError, ValueError):
         raise Refusal(f"{path}: not a list of verdicts: run `encore verify {folder}` again") from None
 
 

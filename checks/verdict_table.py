@@ -25,7 +25,7 @@ def show(verdicts, failed, path):
     """Print the verdicts as a table, what they rest on, and the path of the file that holds them."""
     table = Table(title=f"Verdicts ({verdicts[0].tier} size)", title_justify="left", box=box.SIMPLE_HEAD)
     for name, justify in COLUMNS:
-        table.add_column(name, justify=justify, overflow="fold")
+        table.add_column(name, justify=justify, overflow="fold", no_wrap=name == "claim")
     for row in verdicts:
         table.add_row(
             row.id if row.gating else f"{row.id} *",
@@ -47,7 +47,9 @@ def footnotes(verdicts, failed):
     for row in verdicts:
         reasons.setdefault("; ".join(filter(None, (row.origin, row.detail))), []).append(row.id)
     for reason, ids in reasons.items():
-        yield f"{reason}: {'all claims' if len(ids) == len(verdicts) else ', '.join(ids)}"
+        others = [row.id for row in verdicts if row.id not in ids]
+        most = f"all claims but {', '.join(others)}" if others else "all claims"
+        yield f"{reason}: {most if len(others) < len(ids) else ', '.join(ids)}"
     for row in verdicts:
         cause = cause_text(row)
         if cause:

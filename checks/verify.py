@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from pathlib import Path
 
 from checks.claims import read_all_claims
+from checks.origin import RUN_HERE
 from checks.several_seeds import check_different, combine
 from checks.size import Size
 from checks.verdict import judge
@@ -88,11 +90,24 @@ def check_output(path, option):
         raise Refusal(f"{path}: {option}: {above} is a file, not a folder: name another place")
 
 
-def write_verdicts(size, verdicts):
-    """Write `<size>/report/verdicts.json` and return its path."""
+def write_verdicts(size, verdicts, from_predictions=False):
+    """Write `<size>/report/verdicts.json` and return its path.
+
+    Those `from_predictions` do not replace the verdicts of a run made here: they stand beside them then.
+    """
     path = verdicts_path(size)
+    if from_predictions and _of_a_run_here(path):
+        path = path.with_name("verdicts_from_predictions.json")
     write_json(path, rows_of(verdicts))
     return path
+
+
+def _of_a_run_here(path):
+    try:
+        rows = json.loads(path.read_text(encoding="utf-8"))
+        return any(row.get("origin") == RUN_HERE for row in rows)
+    except (OSError, ValueError, AttributeError, TypeError):  # nothing there that could be lost
+        return False
 
 
 def failures(verdicts):

@@ -57,7 +57,7 @@ def verify(
         else verify(size, from_predictions=from_predictions)
     )
     failed = failures(verdicts)
-    path = write_verdicts(size, verdicts)
+    path = write_verdicts(size, verdicts, from_predictions)
     if junit:
         write_junit(junit, verdicts, failed)
     if markdown:

@@ -147,6 +147,13 @@ def test_systems_are_counted_with_their_verdicts(run):
     assert found["toy"]["verdicts"] == {"reproduced": 2, "deviates": 1} and found["pet"]["verdicts"] == {}
 
 
+def test_a_deviation_that_only_informs_is_called_so(run):
+    rows = [{"system": "toy", "verdict": "deviates", "gating": gating} for gating in (False, True, False)]
+    run.write("report/verdicts.json", json.dumps(rows))
+    found = {row["system"]: row for row in system_rows(run.folder, stage_states(run.folder))}
+    assert found["toy"]["verdicts"] == {"deviates (informative)": 2, "deviates": 1}
+
+
 def test_what_comes_next_follows_the_run(run):
     def step():
         return next_step(run.folder, stage_states(run.folder))

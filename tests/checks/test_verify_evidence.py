@@ -207,3 +207,25 @@ def test_a_deviation_says_why_in_the_file_and_on_the_screen(project, monkeypatch
 def test_a_deviation_without_anything_to_compare_with_has_no_cause(project):
     project.set_metric(0.9)
     assert only(project, from_predictions=False).why is None
+
+
+def test_verdicts_of_a_run_made_here_are_kept(project, monkeypatch, capsys):
+    monkeypatch.setattr("checks.evidence.recompute", lambda size, claim: 0.51)
+    monkeypatch.setattr("checks.evidence.interval", lambda size, claim, level=0.95: None)
+    evidence = project.mini / EVIDENCE
+    evidence.parent.mkdir(parents=True)
+    evidence.write_bytes(CONTENT)
+    own, beside = (
+        project.mini / "report" / name for name in ("verdicts.json", "verdicts_from_predictions.json")
+    )
+    options = ["verify", str(project.mini), "--claims", str(project.claims)]
+    for more, written in (([], own), (["--from-predictions"], beside), (["--from-predictions"], beside)):
+        with pytest.raises(SystemExit) as ended:
+            main([*options, *more])
+        assert ended.value.code == 0 and str(written) in capsys.readouterr().out.replace("\n", "")
+    assert json.loads(own.read_text())[0]["origin"] == "run here"
+    assert json.loads(beside.read_text())[0]["verdict"] == "verified from artefacts"
+    own.unlink()  # a fresh clone
+    with pytest.raises(SystemExit):
+        main([*options, "--from-predictions"])
+    assert json.loads(own.read_text())[0]["verdict"] == "verified from artefacts"
