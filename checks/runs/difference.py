@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from checks.recipe import HELD_OUT, MACHINE_KEYS
+from checks.runs.stage_record import DEVICE_FACTS
 
 DATA, RECIPE, CODE = "data", "recipe", "code"
 ENVIRONMENT, HARDWARE, CHANCE = "environment", "hardware", "chance"
@@ -15,18 +16,7 @@ KINDS = (DATA, RECIPE, CODE, ENVIRONMENT, HARDWARE, CHANCE, SETTING)
 # Records about a run, not what later stages or claims rest on; and copies of what metrics and models say.
 RECORDS = ("fingerprints/", "plots/", "evidence/", "report/")
 SEEDS = ("seed", "subset_seed")
-HARDWARE_FACTS = (
-    "architecture",
-    "processor",
-    "cpu_capability",
-    "device",
-    "capability",
-    "driver",
-    "hardware_objection",
-    "threads",
-    "blas",
-    "blas_threads",
-)
+HARDWARE_FACTS = ("architecture", *DEVICE_FACTS)
 OTHER_FACTS = ("cores", "machine", "revision", "dirty", "seed", "finished")
 """Facts that decide no number by themselves; what the code is, the digests of its files say."""
 

@@ -13,17 +13,9 @@ from encore.data.manifest import NAME as MANIFEST
 from encore.data.manifest import Manifest
 from encore.runtime.refusal import Refusal
 
-FACTS = (
-    "python",
-    "implementation",
+DEVICE_FACTS = (
     "processor",
-    "cores",
-    "machine",
-    "libraries",
-    "image_digest",
-    "environment",
-    "environment_deviations",
-    "stand_in",
+    "cpu_capability",
     "device",
     "capability",
     "driver",
@@ -31,10 +23,23 @@ FACTS = (
     "threads",
     "blas",
     "blas_threads",
+)
+"""What a fingerprint says of the processor or GPU and how it is used."""
+
+FACTS = (
+    "python",
+    "implementation",
+    "cores",
+    "machine",
+    "libraries",
+    "image_digest",
+    "environment",
+    "environment_deviations",
+    "stand_in",
+    *DEVICE_FACTS,
     "cuda",
     "cudnn",
     "compiled_for",
-    "cpu_capability",
     "numerics",
     "jpeg",
     "libjpeg_turbo",

@@ -12,17 +12,11 @@ from checks.report.page import write_report
 from tests.browser.visit import Visit
 from tests.checks.conftest import Project
 from tests.checks.report.fabricated import write_everything
+from tests.outside_programs import lacking
 
 PROGRAMS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 PHONE = {"width": 375, "height": 812}
 DESK = {"width": 1200, "height": 900}
-
-
-def lacking(reason):
-    """Skip, or fail where BROWSER_TESTS=required says that a browser must be there."""
-    if os.environ.get("BROWSER_TESTS") == "required":
-        pytest.fail(f"BROWSER_TESTS=required, but {reason}", pytrace=False)
-    pytest.skip(reason)
 
 
 @pytest.fixture(scope="session")

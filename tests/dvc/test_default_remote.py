@@ -17,8 +17,6 @@ from tests.dvc.tiny_project import TinyProject
 ARTEFACTS = PROJECT / "mini" / "artefacts"
 LARGEST, ALL = 5_000_000, 20_000_000
 
-pytestmark = pytest.mark.skipif(not ARTEFACTS.is_dir(), reason="no mini/artefacts yet: `make reference`")
-
 
 def commands_of(target):
     """The commands of a target of the Makefile, as lists of words after `.venv/bin/dvc`."""

@@ -20,7 +20,7 @@ def listing(names, folder="/f"):
 
 
 def test_files_below_the_folder_are_listed_by_the_bytes_of_their_names(tmp_path):
-    for name in ("b.jpg", "a/z.jpg", "a/deep/y.jpg", ".hidden/x.jpg", ".DS_Store", "out/work/1.npz"):
+    for name in ("b.jpg", "a/z.jpg", "a/deep/y.jpg", ".hidden/x.jpg", ".DS_Store", "out/shards/1.npz"):
         path = tmp_path / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(name.encode())
