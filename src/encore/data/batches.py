@@ -10,6 +10,7 @@ from torch.utils.data import DataLoader, Dataset
 from encore.data.identity_sampler import IdentitySampler, SamplerDraws
 from encore.data.images import RejectedImage, decode_image
 from encore.data.labels import label_by_first_appearance
+from encore.data.loader_processes import EndWithParent
 from encore.data.training_transform import TrainingTransform, normalised
 from encore.runtime.refusal import Refusal
 from encore.runtime.seeds import derive_seed
@@ -142,7 +143,12 @@ def load_batches(batches: Batches, epoch, first_step=0, workers=0, pin_memory=Fa
     """
     addresses = [(epoch, step) for step in range(first_step, len(batches))]
     loader = DataLoader(
-        _Delivered(batches), batch_size=None, sampler=addresses, num_workers=workers, pin_memory=pin_memory
+        _Delivered(batches),
+        batch_size=None,
+        sampler=addresses,
+        num_workers=workers,
+        pin_memory=pin_memory,
+        worker_init_fn=EndWithParent(),
     )
     for delivered in loader:
         if isinstance(delivered, str):

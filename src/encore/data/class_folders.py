@@ -8,7 +8,9 @@ import os
 import numpy as np
 
 from encore.data.image_source import open_source
+from encore.data.images import LARGEST_PICTURE
 from encore.data.manifest import NAME
+from encore.runtime.bounded_file import read_bounded
 from encore.runtime.refusal import Refusal
 
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")
@@ -77,13 +79,9 @@ class ClassFolders:
             return self._source.read(int(self._places[i]))
         path = os.path.join(self.spec, self.name(i))
         try:
-            with open(path, "rb") as file:
-                return file.read()
+            return read_bounded(path, LARGEST_PICTURE)
         except OSError as error:
-            raise Refusal(
-                "%s: cannot be read (%s): put the picture back, it was there at the start"
-                % (path, error.strerror)
-            ) from None
+            raise _gone(path, error) from None
 
     @property
     def digest(self):
@@ -101,7 +99,11 @@ class ClassFolders:
     def _size(self, i):
         if self._source is not None:
             return len(self.read(i))
-        return os.path.getsize(os.path.join(self.spec, self.name(i)))
+        path = os.path.join(self.spec, self.name(i))
+        try:
+            return os.path.getsize(path)
+        except OSError as error:
+            raise _gone(path, error) from None
 
     def subset(self, rows):
         """The pictures numbered `rows` (ints, in the order wanted), with the same `classes` and their
@@ -127,6 +129,12 @@ class ClassFolders:
         return self.subset((starts[:-1, None] + np.arange(count)).ravel())
 
 
+def _gone(path, error):
+    return Refusal(
+        "%s: cannot be read (%s): put the picture back, it was there at the start" % (path, error.strerror)
+    )
+
+
 def _counts(path):
     return path.lower().endswith(EXTENSIONS) and not any(part.startswith(".") for part in path.split("/"))
 
@@ -137,10 +145,22 @@ def _folder_paths(folder):
         classes = [entry.name for entry in entries if entry.is_dir() and not entry.name.startswith(".")]
     paths = {}
     for name in classes:
-        found = sorted(os.walk(os.path.join(folder, name), followlinks=True))
+        found = sorted(_walked(os.path.join(folder, name)))
         files = (os.path.join(below, file) for below, _, here in found for file in sorted(here))
         paths[name] = [path for path in (os.path.relpath(file, folder) for file in files) if _counts(path)]
     return paths
+
+
+def _walked(top):
+    """What os.walk gives, links to folders followed, but none into a folder that the walk is in already; of
+    named pipes, devices and sockets nothing."""
+    around = {top: (os.path.realpath(top),)}
+    for below, folders, files in os.walk(top, followlinks=True):
+        inside = around.pop(below)
+        places = {name: os.path.realpath(os.path.join(below, name)) for name in folders}
+        folders[:] = [name for name in folders if places[name] not in inside]
+        around.update((os.path.join(below, name), inside + (places[name],)) for name in folders)
+        yield below, folders, files
 
 
 def _source_paths(source):

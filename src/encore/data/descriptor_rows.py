@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from encore.data.descriptors import UNIT_LENGTH_TOLERANCE, chunk_files, descriptor_id
+from encore.data.hdf5_file import dataset, opened
 from encore.runtime.refusal import Refusal
 
 
@@ -87,25 +88,28 @@ class DescriptorRows:
 
 def _header(path):
     """(shape of the vectors, ids as fixed-length bytes) of one file."""
-    import h5py
-
-    with h5py.File(path, "r") as store:
-        shape = store["vectors"].shape
-        if "image_names" not in store:
-            raise Refusal("expected a data set 'image_names', found {} in {}".format(sorted(store), path))
-        names = store["image_names"][()].astype("S")
+    with opened(path) as store:
+        vectors, stored = (dataset(store, name, path) for name in ("vectors", "image_names"))
+        if vectors.dtype.kind not in "fiu" or stored.dtype.kind not in "SO" or stored.ndim != 1:
+            raise Refusal(
+                "expected numbers as vectors and texts as image_names, found {} and {} in {}".format(
+                    vectors.dtype, stored.dtype, path
+                )
+            )
+        shape, names = vectors.shape, stored[()].astype("S")
     if len(shape) != 2 or len(names) != shape[0]:
         raise Refusal(
             "expected one row of vectors for each of the {} image_names, found shape {} in {}".format(
                 len(names), shape, path
             )
         )
-    ids = [descriptor_id(name.decode("ascii")) for name in names.tolist()]
+    try:
+        ids = [descriptor_id(name.decode("ascii")) for name in names.tolist()]
+    except UnicodeDecodeError as error:
+        raise Refusal("expected ASCII image_names, found {!r} in {}".format(error.object, path)) from None
     return shape, np.array(ids, dtype="S") if ids else np.empty(0, dtype="S1")
 
 
 def _read_into(part, path, first):
-    import h5py
-
-    with h5py.File(path, "r") as store:
-        store["vectors"].read_direct(part, np.s_[first : first + len(part)])
+    with opened(path) as store:
+        dataset(store, "vectors", path).read_direct(part, np.s_[first : first + len(part)])

@@ -8,6 +8,7 @@ from typing import List
 
 import numpy as np
 
+from encore.data.hdf5_file import dataset, opened
 from encore.runtime.atomic import replacing
 from encore.runtime.refusal import Refusal
 
@@ -36,8 +37,6 @@ def chunk_files(pattern):
     Refuses none at all, a missing one between others, and, where the files say of how many pictures they are
     a part (attribute "rows", ours), too few or too many rows in all. Reads no vectors.
     """
-    import h5py
-
     folder, name = os.path.split(chunk_path(pattern, "*"))
     first, last = name.split("*", 1)
     found = os.listdir(folder or ".") if os.path.isdir(folder or ".") else []
@@ -54,7 +53,7 @@ def chunk_files(pattern):
                 )
             )
     paths = [chunk_path(pattern, number) for number in numbers]
-    _check_complete(h5py, paths)
+    _check_complete(paths)
     return paths
 
 
@@ -62,13 +61,11 @@ def _between(name, first, last):
     return len(name) > len(first) + len(last) and name.startswith(first) and name.endswith(last)
 
 
-def _check_complete(h5py, paths):
+def _check_complete(paths):
     rows, expected = 0, None
     for path in paths:
-        with _opened(h5py, path) as store:
-            if "vectors" not in store:
-                raise Refusal("expected a data set 'vectors', found {} in {}".format(sorted(store), path))
-            rows += len(store["vectors"])
+        with opened(path) as store:
+            rows += dataset(store, "vectors", path).len()
             expected = int(store.attrs.get("rows", -1))
     if expected not in (None, -1, rows):
         raise Refusal(
@@ -110,11 +107,9 @@ def read_descriptors(paths, width=None, normalised=True, rows=None):
     length that is not 1 (unless `normalised` is False), an id that came before, as many names as not
     vectors, and another number of rows in all than `rows`, where that is given.
     """
-    import h5py
-
     ids, parts, seen = [], [], {}
     for path in paths:
-        with _opened(h5py, path) as store:
+        with opened(path) as store:
             vectors = _dataset(store, "vectors", path)
             names = _texts(_dataset(store, "image_names", path))
         _check_rows(path, vectors, names, "vectors", "image_names")
@@ -149,9 +144,7 @@ def read_descriptors(paths, width=None, normalised=True, rows=None):
 
 def read_attributes(path):
     """The attributes of a descriptor file as a dict, without reading its vectors."""
-    import h5py
-
-    with _opened(h5py, path) as store:
+    with opened(path) as store:
         return dict(store.attrs)
 
 
@@ -187,9 +180,7 @@ def write_submission(path, submission):
 def read_submission(path, largest_width=256):
     """Read a Submission; refuses a width above `largest_width` (the track's limit), unequal widths, NaN or
     infinity, repeated ids, and as many ids as not vectors, naming file and row."""
-    import h5py
-
-    with _opened(h5py, path) as store:
+    with opened(path) as store:
         query, reference = (_dataset(store, side, path) for side in ("query", "reference"))
         ids = [_texts(_dataset(store, side + "_ids", path)) for side in ("query", "reference")]
     for side, vectors, names in (("query", query, ids[0]), ("reference", reference, ids[1])):
@@ -211,26 +202,23 @@ def read_submission(path, largest_width=256):
     return Submission(query, reference, ids[0], ids[1])
 
 
-def _opened(h5py, path):
-    try:
-        return h5py.File(os.fspath(path), "r")
-    except OSError as error:
-        raise Refusal(
-            "expected an HDF5 file, found none that can be read at {} ({})".format(
-                path, " ".join(str(error).split())
-            )
-        ) from error
-
-
 def _store(store, name, values):
     store.create_dataset(name, data=values, track_times=False)  # equal contents make equal files
 
 
 def _dataset(store, name, path):
-    if name not in store:
-        raise Refusal("expected a data set {!r}, found {} in {}".format(name, sorted(store), path))
-    values = store[name][()]
-    return values if name.endswith(("_ids", "_names")) else np.asarray(values, dtype=np.float32)
+    stored = dataset(store, name, path)
+    if name.endswith(("_ids", "_names")):
+        if stored.dtype.kind not in "SO" or stored.ndim != 1:
+            raise Refusal(
+                "expected texts in data set {!r}, found {} of shape {} in {}".format(
+                    name, stored.dtype, stored.shape, path
+                )
+            )
+        return stored[()]
+    if stored.dtype.kind not in "fiu":
+        raise Refusal("expected numbers in data set {!r}, found {} in {}".format(name, stored.dtype, path))
+    return np.asarray(stored[()], dtype=np.float32)
 
 
 def _texts(values):

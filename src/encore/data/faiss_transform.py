@@ -10,8 +10,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from encore.runtime.atomic import replacing
+from encore.runtime.bounded_file import file_size
 from encore.runtime.refusal import Refusal
 
+LARGEST = 1 << 28
+"""Bytes: 256 MiB; from 2048 to 1500 numbers takes 29 MB."""
 OF_171 = b"PcAm"
 """Kind of a PCA matrix in faiss 1.7.1."""
 LATER = b"Pcam"
@@ -74,8 +77,9 @@ def write_pca(path, pca):
 def read_pca(path):
     """Read a PcaMatrix that we or faiss wrote, in either layout; Refusal where the file is anything else."""
     try:
+        size = file_size(os.fspath(path), LARGEST)
         with open(os.fspath(path), "rb") as file:
-            reader = _Reader(path, file, os.path.getsize(os.fspath(path)))
+            reader = _Reader(path, file, size)
             return _read(path, reader)
     except OSError as error:
         raise Refusal(

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-import tarfile
 
+from encore.data.images import LARGEST_PICTURE
 from encore.data.manifest import NAME
 from encore.data.shards import ShardSet
+from encore.data.tar_members import is_tar, list_members, read_member
+from encore.runtime.bounded_file import read_bounded
 from encore.runtime.refusal import Refusal
 
 
@@ -16,6 +19,9 @@ class FolderSource:
     Class folders, a folder that holds folders and no file, as ImageNet's `train`, are read as `class/name`:
     classes in string order, then names, the order of torchvision's ImageFolder; what lies deeper does not
     count. Training with labels reads them by `class_folders.ClassFolders`, which gives the same list.
+
+    Links are followed, to files and to class folders, wherever they lead: data sets are put together of them.
+    Named pipes, devices and sockets do not count.
     """
 
     def __init__(self, folder):
@@ -33,8 +39,13 @@ class FolderSource:
         return len(self.names)
 
     def read(self, i):
-        with open(os.path.join(self.spec, self.names[i]), "rb") as file:
-            return file.read()
+        path = os.path.join(self.spec, self.names[i])
+        try:
+            return read_bounded(path, LARGEST_PICTURE)
+        except FileNotFoundError:
+            raise
+        except OSError as error:
+            raise Refusal("{}: cannot be read ({}): mend it".format(path, error.strerror)) from None
 
 
 def _entries(folder):
@@ -44,10 +55,11 @@ def _entries(folder):
         for entry in entries:
             if entry.name.startswith("."):
                 continue
-            if entry.is_file():
-                files.append(entry.name)
-            elif entry.is_dir():
-                folders.append(entry.name)
+            with contextlib.suppress(OSError):  # a link to itself
+                if entry.is_file():
+                    files.append(entry.name)
+                elif entry.is_dir():
+                    folders.append(entry.name)
     return sorted(files), sorted(folders)
 
 
@@ -57,12 +69,11 @@ class TarSource:
     def __init__(self, path, prefix):
         self.spec, self.path = "{}#{}".format(path, prefix), str(path)
         prefix = prefix.rstrip("/") + "/" if prefix else ""
-        with tarfile.open(self.path, "r:") as tar:
-            members = {
-                member.name[len(prefix) :]: (member.offset_data, member.size)
-                for member in tar
-                if member.isfile() and member.name.startswith(prefix)
-            }
+        members = {
+            member.name[len(prefix) :]: member
+            for member in list_members(self.path)[0]
+            if member.name.startswith(prefix)
+        }
         self.names = sorted(members)
         self._places = [members[name] for name in self.names]
 
@@ -70,10 +81,7 @@ class TarSource:
         return len(self.names)
 
     def read(self, i):
-        offset, size = self._places[i]
-        with open(self.path, "rb") as file:
-            file.seek(offset)
-            return file.read(size)
+        return read_member(self.path, self._places[i])
 
 
 def open_source(spec, class_folders=False):
@@ -94,7 +102,7 @@ def open_source(spec, class_folders=False):
                 "folder (only pre-training reads class folders)".format(path)
             )
         return source
-    if os.path.isfile(path) and tarfile.is_tarfile(path):
+    if os.path.isfile(path) and is_tar(path):
         return TarSource(path, prefix)
     raise Refusal(
         "{}: no such folder of pictures, data set or tar: see `encore data` for what belongs there".format(

@@ -23,7 +23,7 @@ def made_in_order(make, keys, workers):
         sampler=keys,
         num_workers=workers,
         collate_fn=_as_it_is,
-        worker_init_fn=_EndWithParent(),
+        worker_init_fn=EndWithParent(),
         generator=torch.Generator(),  # or starting would draw from the global one
     )
     for item in loader:
@@ -46,8 +46,11 @@ class _Items(Dataset):
             return str(refusal)
 
 
-class _EndWithParent:
-    """Called in a loader process: lets it end with the one that made this object."""
+class EndWithParent:
+    """Called in a loader process: lets it end with the one that made this object.
+
+    A killed run's loaders would hold its lock for some seconds more, against the run started again.
+    """
 
     def __init__(self):
         self._parent = os.getpid()

@@ -13,7 +13,10 @@ import os
 
 import numpy
 
+from encore.data.inner_names import is_file_name, refuse_outside
+from encore.data.npy_arrays import read_npy
 from encore.runtime.atomic import file_digest, write_json
+from encore.runtime.json_file import read_json_file
 from encore.runtime.refusal import Refusal
 
 FORMAT = "encore-shards/1"
@@ -65,8 +68,7 @@ class Manifest:
         """Read `<folder>/manifest.json`; raises Refusal when it is missing or not of this format."""
         path = os.path.join(str(folder), NAME)
         try:
-            with open(path, encoding="utf-8") as file:
-                value = json.load(file)
+            value = read_json_file(path)
             if value["format"] != FORMAT:
                 raise Refusal(
                     "{}: format {!r}, expected {!r}: made by another version, make it again".format(
@@ -74,18 +76,57 @@ class Manifest:
                     )
                 )
             shards = tuple(ShardEntry(**shard) for shard in value.pop("shards"))
-            return cls(shards=shards, **value)
+            return _checked(cls(shards=shards, **value))
         except FileNotFoundError:
             raise Refusal(
                 "{}: no such file: {} is not a finished data set, run its stage first".format(path, folder)
             ) from None
-        except (ValueError, KeyError, TypeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise Refusal("{}: not a manifest ({}): make the data set again".format(path, error)) from None
 
 
+def _checked(manifest):
+    """`manifest`; ValueError for values of another kind, and for a shard that lies elsewhere."""
+    numbers = (manifest.count, manifest.classes, manifest.bytes)
+    numbers += tuple(number for shard in manifest.shards for number in (shard.count, shard.bytes))
+    texts = (manifest.digest, manifest.recipe_digest)
+    texts += tuple(text for shard in manifest.shards for text in (shard.sha256, shard.index_sha256))
+    if any(type(number) is not int or number < 0 for number in numbers):
+        raise ValueError("counts and bytes are whole numbers")
+    if any(type(text) is not str for text in texts):
+        raise ValueError("digests are texts")
+    if any(type(shard.name) is not str or not is_file_name(shard.name) for shard in manifest.shards):
+        raise ValueError("shards lie beside their manifest")
+    return manifest
+
+
+FARTHEST = 1 << 60
+FIELDS = (("label", "<i4"), ("offset", "<i8"), ("size", "<i8"))
+
+
 def read_index(path):
-    """The index of one shard: a structured array (name S, label i4, offset i8, size i8, sha256 32 bytes)."""
-    return numpy.load(str(path), allow_pickle=False)
+    """The index of one shard: a structured array (name S, label i4, offset i8, size i8, sha256 32 bytes);
+    Refusal, naming the file, for anything else, and for a place or a name that is none."""
+    try:
+        index = read_npy(str(path))
+        fields = index.dtype.fields or {}
+        fits = index.ndim == 1 and set(fields) == {"name", "label", "offset", "size", "sha256"}
+        fits = fits and all(fields[name][0] == numpy.dtype(kind) for name, kind in FIELDS)
+        fits = fits and fields["name"][0].kind == "S" and fields["sha256"][0] == numpy.dtype(("u1", (32,)))
+        if not fits:
+            raise ValueError("an array {} of {}".format(index.shape, index.dtype))
+        if len(index) and min(int(index["offset"].min()), int(index["size"].min())) < 0:
+            raise ValueError("a place before the file")
+        if len(index) and max(int(index["offset"].max()), int(index["size"].max())) >= FARTHEST:
+            raise ValueError("a place behind any file")
+        refuse_outside(path, (name.decode("utf-8") for name in index["name"].tolist()))
+    except (OSError, ValueError) as error:
+        raise Refusal(
+            "{}: not the index of a shard ({}): make the data set again".format(
+                path, getattr(error, "strerror", None) or error
+            )
+        ) from None
+    return index
 
 
 def whole_digest(indexes):

@@ -32,12 +32,14 @@ _RULES = {
     "market": _Rule(
         re.compile(r"(?P<identity>-1|[0-9]{4})[^c]*c(?P<camera>[0-9])"), "0002_c1s1_000451_03.jpg"
     ),
-    "duke": _Rule(re.compile(r"(?P<identity>-1|[0-9]{4})_c(?P<camera>[0-9]+)_f"), "0001_c2_f0046182.jpg"),
+    "duke": _Rule(re.compile(r"(?P<identity>-1|[0-9]{4})_c(?P<camera>[0-9]{1,9})_f"), "0001_c2_f0046182.jpg"),
     "cuhk03": _Rule(
-        re.compile(r"(?P<identity>[0-9]+_[0-9]{1,4})_(?P<camera>[0-9]+)_[0-9]+\."), "1_001_1_01.png"
+        re.compile(r"(?P<identity>[0-9]{1,9}_[0-9]{1,4})_(?P<camera>[0-9]{1,9})_[0-9]+\."),
+        "1_001_1_01.png",
     ),
     "msmt": _Rule(
-        re.compile(r"(?P<identity>[0-9]+)_[^_]*_(?P<camera>[0-9]+)_"), "0000_000_01_0303morning_0015_0.jpg"
+        re.compile(r"(?P<identity>[0-9]{1,9})_[^_]*_(?P<camera>[0-9]{1,9})_"),
+        "0000_000_01_0303morning_0015_0.jpg",
     ),
 }
 

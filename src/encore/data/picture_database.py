@@ -5,12 +5,17 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import json
+import mmap
 import os
+import struct
 import zlib
 
 import numpy as np
 
+from encore.data.lmdb_pages import HEAD_BYTES, check_pages, is_lmdb, page_bytes, used_bytes
 from encore.runtime.atomic import sync_folder
+from encore.runtime.bounded_file import file_size
+from encore.runtime.json_file import parse_json
 from encore.runtime.progress import progress
 from encore.runtime.refusal import Refusal
 
@@ -190,7 +195,7 @@ class PictureDatabase:
                 "stages.reid.pack".format(self.spec, META.decode("ascii"))
             )
         try:
-            meta = json.loads(text.decode("ascii"))
+            meta = parse_json(bytes(text))
             if (meta["format"], meta["version"]) != (FORMAT, VERSION):
                 raise ValueError("format {} {}".format(meta["format"], meta["version"]))
             rows = np.frombuffer(self._value(ROWS), "<i8").reshape(len(meta["names"]), 3).astype(np.int64)
@@ -213,6 +218,7 @@ class PictureDatabase:
     def _shared_environment(self):
         path = self._path
         try:
+            file_size(self.spec)
             found = os.stat(path)
         except OSError as error:
             raise Refusal("{}: no such database of pictures ({})".format(self.spec, error.strerror)) from None
@@ -228,9 +234,10 @@ class PictureDatabase:
     def _new_environment(self, path, size):
         import lmdb
 
+        self._check_pages(path, size)
         try:
             environment = lmdb.open(path, subdir=False, lock=False, readonly=True, readahead=False)
-        except lmdb.Error as error:
+        except (lmdb.Error, UnicodeError) as error:
             raise Refusal(
                 "{}: expected a database of pictures, found a file that is no LMDB ({})".format(
                     self.spec, error
@@ -241,6 +248,20 @@ class PictureDatabase:
             environment.close()
             raise self._damaged("it was cut off, {} bytes are left".format(size))
         return environment
+
+    def _check_pages(self, path, size):
+        with open(path, "rb") as file:
+            head = file.read(HEAD_BYTES)
+            if len(head) < HEAD_BYTES or not is_lmdb(head):
+                return  # LMDB says so itself
+            try:
+                width = page_bytes(head)
+                file.seek(0)
+                used = used_bytes(file.read(2 * width), width)
+                data = mmap.mmap(file.fileno(), min(size, used), access=mmap.ACCESS_READ)
+                check_pages(data, width)
+            except (ValueError, struct.error) as error:
+                raise self._damaged(str(error)) from None
 
     def _damaged(self, what):
         return Refusal("{}: the database is damaged ({}): copy or pack it again".format(self.spec, what))

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import posixpath
-import tarfile
 
+from encore.data.images import LARGEST_PICTURE
+from encore.data.tar_members import is_tar, list_members, read_member
+from encore.runtime.bounded_file import read_bounded
 from encore.runtime.refusal import Refusal
 
 
@@ -19,7 +21,7 @@ def open_tree(spec):
     path, _, prefix = str(spec).partition("#")
     if os.path.isdir(str(spec)):
         return FolderTree(spec)
-    if os.path.isfile(path) and tarfile.is_tarfile(path):
+    if os.path.isfile(path) and is_tar(path):
         return TarTree.opened(path, prefix)
     raise Refusal("{}: expected a folder of pictures or file.tar#prefix, found neither".format(spec))
 
@@ -62,8 +64,7 @@ class FolderTree:
 
     def read(self, path):
         try:
-            with open(self._at(path), "rb") as file:
-                return file.read()
+            return read_bounded(self._at(path), LARGEST_PICTURE)
         except OSError as error:
             raise _gone(self._at(path), error) from None
 
@@ -96,20 +97,9 @@ class TarTree:
     @classmethod
     def opened(cls, path, prefix):
         """Read the headers of the tar `path`; raises Refusal for a compressed or damaged one."""
-        places, folders = {}, set()
-        try:
-            with tarfile.open(str(path), "r:") as tar:
-                for member in tar:
-                    name = posixpath.normpath(member.name)
-                    if member.isfile():
-                        places[name] = (member.offset_data, member.size)
-                    elif member.isdir():
-                        folders.add(name)
-        except tarfile.TarError as error:
-            raise Refusal(
-                "{}: expected an uncompressed tar, found none that can be read ({}): unpack it, or write it "
-                "again".format(path, error)
-            ) from None
+        files, found = list_members(str(path))
+        places = {posixpath.normpath(member.name): member for member in files}
+        folders = {posixpath.normpath(name) for name in found}
         return cls(str(path), "", places, folders).below(posixpath.normpath(prefix.strip("/")))
 
     @property
@@ -133,13 +123,7 @@ class TarTree:
         return TarTree(self.path, posixpath.join(self.prefix, name), places, folders)
 
     def read(self, path):
-        offset, size = self._places[path]
-        with open(self.path, "rb") as file:
-            file.seek(offset)
-            data = file.read(size)
-        if len(data) != size:
-            raise Refusal("{}: ends within {}: it was cut off, copy the tar again".format(self.path, path))
-        return data
+        return read_member(self.path, self._places[path]._replace(name=path))
 
     def size(self, path):
-        return self._places[path][1]
+        return self._places[path].size

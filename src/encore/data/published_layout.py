@@ -5,11 +5,14 @@ from __future__ import annotations
 import os
 import re
 
+from encore.data.images import LARGEST_PICTURE
+from encore.data.inner_names import is_file_name
 from encore.data.shards import ShardSet, ShardWriter, write_manifest
 from encore.runtime.atomic import replacing
+from encore.runtime.bounded_file import read_bounded
 from encore.runtime.refusal import Refusal
 
-FILE_NAME = re.compile(r"^([0-9]+)_([0-9]+)\.jpg$")
+FILE_NAME = re.compile(r"([0-9]{1,9})_([0-9]{1,9})\.jpg")
 
 
 def export_folder(data_set, target):
@@ -19,6 +22,13 @@ def export_folder(data_set, target):
     Returns the number of files.
     """
     images = ShardSet(data_set)
+    strangers = [name for name in images.names if not is_file_name(name)]
+    if strangers:
+        raise Refusal(
+            "{}: expected names of files, found {!r}: such a data set is not written into one folder".format(
+                data_set, strangers[0]
+            )
+        )
     os.makedirs(str(target), exist_ok=True)
     for i, name in enumerate(images.names):
         data, path = images.read(i), os.path.join(str(target), name)
@@ -37,7 +47,7 @@ def import_folder(source, target, images_per_shard=10000):
     found = []
     with os.scandir(str(source)) as entries:
         for entry in entries:
-            match = FILE_NAME.match(entry.name)
+            match = FILE_NAME.fullmatch(entry.name)
             if not match:
                 raise Refusal(
                     "{}: expected names like 12_3.jpg (class_copy): move other files away".format(
@@ -53,7 +63,17 @@ def import_folder(source, target, images_per_shard=10000):
     for number, start in enumerate(range(0, len(found), images_per_shard)):
         writer = ShardWriter(target, number)
         for class_id, _, name in found[start : start + images_per_shard]:
-            with open(os.path.join(str(source), name), "rb") as file:
-                writer.add(name, file.read(), class_id)
+            writer.add(name, _picture(os.path.join(str(source), name)), class_id)
         entries.append(writer.close())
     return write_manifest(target, entries, recipe_digest="imported")
+
+
+def _picture(path):
+    try:
+        return read_bounded(path, LARGEST_PICTURE)
+    except OSError as error:
+        raise Refusal(
+            "{}: cannot be read ({}): expected a picture, mend it or move it away".format(
+                path, error.strerror
+            )
+        ) from None

@@ -18,6 +18,8 @@ import struct
 import numpy as np
 
 from encore.runtime.atomic import replacing
+from encore.runtime.bounded_file import file_size
+from encore.runtime.json_file import parse_json
 from encore.runtime.refusal import Refusal
 
 CODES = {
@@ -34,8 +36,9 @@ CODES = {
 """The dtypes of the format that are written here; all are known to every version of the package."""
 NAMES = {np.dtype(dtype): code for code, dtype in CODES.items()}
 METADATA = "__metadata__"
-LARGEST_HEADER = 10**8
-"""Bytes; the package refuses more."""
+MOST_DIMENSIONS = 32
+LARGEST_HEADER = 1 << 22
+"""Bytes: 4 MiB; a file of ours has twelve arrays at most."""
 
 
 class PieceWriter:
@@ -103,6 +106,7 @@ class TensorFile:
     def __init__(self, path):
         self.path = os.fspath(path)
         try:
+            file_size(self.path)
             with open(self.path, "rb") as file:
                 size = os.fstat(file.fileno()).st_size
                 self._read_header(file, size)
@@ -132,9 +136,11 @@ class TensorFile:
                 )
             )
         try:
-            entries = json.loads(file.read(length).decode("utf-8"))
+            entries = parse_json(file.read(length))
             self.metadata = dict(entries.pop(METADATA, {}))
             self.arrays, begins, end = _places(entries)
+            if not all(type(text) is str for text in self.metadata.values()):
+                raise ValueError("metadata are texts")
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise Refusal(
                 "{}: the header of this safetensors file is damaged ({}): make or copy it again".format(
@@ -155,8 +161,10 @@ def _places(entries):
     contradict each other."""
     arrays, begins, at = {}, {}, 0
     for name, entry in sorted(entries.items(), key=lambda item: item[1]["data_offsets"]):
-        dtype, shape = np.dtype(CODES[entry["dtype"]]), tuple(int(side) for side in entry["shape"])
+        dtype, shape = np.dtype(CODES[entry["dtype"]]), tuple(entry["shape"])
         begin, end = entry["data_offsets"]
+        if any(type(number) is not int for number in shape + (begin, end)) or len(shape) > MOST_DIMENSIONS:
+            raise ValueError("places and sides of {} that are no whole numbers".format(name))
         if begin != at or min(shape + (0,)) < 0:
             raise ValueError("a gap before {}".format(name))
         if end - begin != dtype.itemsize * _product(shape):

@@ -41,7 +41,8 @@ def write_data_set(folder, units, make_worker, workers, recipe_digest, max_rejec
         return lambda number: _write_shard(folder, number, worker(units[number]))
 
     for number, entry in zip(
-        missing, progress(map_units(make_shard_worker, missing, workers), len(missing), what)
+        missing,
+        progress(map_units(make_shard_worker, missing, workers, folders=[folder]), len(missing), what),
     ):
         done[number] = entry
     entries = [ShardEntry(**done[number]["entry"]) for number in range(len(units))]
@@ -59,9 +60,15 @@ def write_data_set(folder, units, make_worker, workers, recipe_digest, max_rejec
             )
         )
     manifest = write_manifest(folder, entries, recipe_digest)
+    remove_records(folder)
+    return manifest
+
+
+def remove_records(folder):
+    """Remove what says of each shard that it is finished: of a set with a manifest, which a killed run may
+    have left."""
     for path in glob.glob(os.path.join(str(folder), "shard-*.done.json")):
         os.unlink(path)
-    return manifest
 
 
 def _write_shard(folder, number, images):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import hashlib
 import io
 import os
@@ -9,8 +10,15 @@ import tarfile
 
 import numpy
 
+from encore.data.images import LARGEST_PICTURE
 from encore.data.manifest import Manifest, ShardEntry, read_index, whole_digest
 from encore.runtime.atomic import file_digest, replacing
+from encore.runtime.bounded_file import file_size
+from encore.runtime.outside_fault import OF_FILES
+from encore.runtime.refusal import Refusal
+
+MOST_OPEN = 32
+"""Shards that a ShardSet keeps open: a data set may have more of them than a process may have files."""
 
 
 class ShardWriter:
@@ -100,7 +108,7 @@ class ShardSet:
     """Random access to a finished data set: `len`, `names`, `labels`, `read(i)`, `find(class, copy)`.
 
     Images keep the order in which they were written. Files are opened when first read, so an object can be
-    handed to worker processes.
+    handed to worker processes; the MOST_OPEN last read stay open. Threads must not share one.
     """
 
     def __init__(self, folder):
@@ -112,7 +120,7 @@ class ShardSet:
         self.labels = (
             numpy.concatenate([index["label"] for index in indexes]) if indexes else numpy.zeros(0, "<i4")
         )
-        self._names, self._positions, self._files = None, None, {}
+        self._names, self._positions, self._files = None, None, collections.OrderedDict()
 
     def __len__(self):
         return int(self._starts[-1])
@@ -130,9 +138,18 @@ class ShardSet:
             raise IndexError("image {} of {}".format(i, len(self)))
         shard = int(numpy.searchsorted(self._starts, i, side="right")) - 1
         row = self._indexes[shard][i - self._starts[shard]]
+        if int(row["size"]) > LARGEST_PICTURE:
+            raise Refusal(
+                "{}: the picture {} is said to have {} bytes, expected at most {}: make the data set "
+                "again".format(self.folder, self.names[i], int(row["size"]), LARGEST_PICTURE)
+            )
         data = os.pread(self._descriptor(shard), int(row["size"]), int(row["offset"]))
         if len(data) != int(row["size"]):
-            raise OSError("{}: truncated at image {}".format(self.manifest.shards[shard].tar, self.names[i]))
+            raise Refusal(
+                "{}: truncated at image {}: copy the data set again".format(
+                    os.path.join(self.folder, self.manifest.shards[shard].tar), self.names[i]
+                )
+            )
         return data
 
     def index_of(self, name):
@@ -148,11 +165,28 @@ class ShardSet:
     def _descriptor(self, shard):
         key = (os.getpid(), shard)
         if key not in self._files:
-            path = os.path.join(self.folder, self.manifest.shards[shard].tar)
-            self._files[key] = open(path, "rb")
+            self._close_others()
+            self._files[key] = self._opened(os.path.join(self.folder, self.manifest.shards[shard].tar))
+        self._files.move_to_end(key)
         return self._files[key].fileno()
+
+    def _close_others(self):
+        """Close what this process has of the one that it was forked from, and what was not read for longest,
+        until there is room for one more."""
+        for key in [key for key in self._files if key[0] != os.getpid()]:
+            self._files.pop(key).close()
+        while len(self._files) >= MOST_OPEN:
+            self._files.popitem(last=False)[1].close()
+
+    def _opened(self, path):
+        try:
+            file_size(path)
+            return open(path, "rb")
+        except OSError as error:
+            why = "cannot be read ({}): copy the data set again".format(error.strerror)
+            raise Refusal("{}: {}".format(path, OF_FILES.get(error.errno, why))) from None
 
     def __getstate__(self):
         state = dict(self.__dict__)
-        state["_files"] = {}
+        state["_files"] = collections.OrderedDict()
         return state

@@ -15,14 +15,14 @@ class TwoViewBatches(Dataset):
     """Item (epoch, step) -> two uint8 batches (rows, 3, size, size).
 
     source: `len`, `names`, `read(i)`. views: two functions (PIL RGB image, seed) -> PIL RGB image. rows:
-    (epoch, step) -> numbers of the images. iterations: steps of an epoch. Each view of each row has the seed
-    of the address (seed, system, "view", epoch, step, row, view), so that the batch does not depend on which
-    process makes it.
+    (epoch, step) -> numbers of the images. iterations: steps of an epoch. own: a slice, the rows of a batch
+    that items hold. Each view of each row has the seed of the address (seed, system, "view", epoch, step,
+    row, view), row counted in the whole batch, so that the batch does not depend on which process makes it.
     """
 
-    def __init__(self, source, views, rows, iterations, seed, system):
+    def __init__(self, source, views, rows, iterations, seed, system, own=slice(None)):
         self.source, self.views, self.rows, self.iterations = source, views, rows, iterations
-        self.seed, self.system = seed, system
+        self.seed, self.system, self.own = seed, system, own
 
     def __len__(self):
         return self.iterations
@@ -30,12 +30,16 @@ class TwoViewBatches(Dataset):
     def __getitem__(self, address):
         epoch, step = address
         views = [[], []]
-        for row, item in enumerate(self.rows(epoch, step)):
+        for row, item in list(enumerate(self.rows(epoch, step)))[self.own]:
             image = self._image(int(item))
             for number, view in enumerate(self.views):
                 picture = view(image, derive_seed(self.seed, self.system, "view", epoch, step, row, number))
                 views[number].append(np.asarray(picture).transpose(2, 0, 1))
         return [torch.from_numpy(np.stack(pictures)) for pictures in views]
+
+    def names(self, epoch, step):
+        """Names of the images of the whole batch, in its order."""
+        return [self.source.names[item] for item in self.rows(epoch, step)]
 
     def _image(self, item):
         try:

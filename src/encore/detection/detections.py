@@ -8,10 +8,11 @@ letterboxed frame of the network (not of the picture). The published files are `
 from __future__ import annotations
 
 import os
-import zipfile
 
 import numpy as np
 
+from encore.data.inner_names import is_file_name
+from encore.data.npy_arrays import read_npy, read_npz
 from encore.runtime.atomic import replacing
 from encore.runtime.refusal import Refusal
 
@@ -48,10 +49,15 @@ class Detections:
     @classmethod
     def _from_archive(cls, path):
         try:
-            with np.load(path, allow_pickle=False) as archive:
-                names, rows = archive["names"].tolist(), archive["rows"]
-                ends, size = np.cumsum(archive["counts"]), int(archive["size"])
-        except (ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile) as error:
+            archive = read_npz(path)
+            names, rows = archive["names"].tolist(), archive["rows"]
+            counts, size = archive["counts"], int(archive["size"])
+            if archive["names"].dtype.kind != "U" or counts.dtype.kind != "i" or (counts < 0).any():
+                raise ValueError("names and counts of another kind")
+            if not all(is_file_name(name) for name in names):
+                raise ValueError("a name that is no file name")
+            ends = np.cumsum(counts)
+        except (ValueError, KeyError, OSError, TypeError) as error:
             raise Refusal("{}: no archive of detections ({}): detect again".format(path, error)) from error
         if len(names) != len(ends) or len(rows) != (ends[-1] if len(ends) else 0):
             raise Refusal("{}: its counts do not add up to its rows: detect again".format(path))
@@ -65,8 +71,8 @@ class Detections:
         def read(name):
             path = os.path.join(folder, name + PUBLISHED_SUFFIX)
             try:
-                rows = np.load(path, allow_pickle=False)
-            except (ValueError, OSError, EOFError) as error:
+                rows = read_npy(path)
+            except (ValueError, OSError) as error:
                 raise Refusal("{}: no array of detections ({}): take it again".format(path, error)) from error
             return check(rows, path)
 

@@ -19,12 +19,15 @@ import numpy as np
 from encore.metrics.decimal_texts import decimal_texts
 from encore.metrics.pairs import GroundTruth, Predictions, contained
 from encore.runtime.atomic import replacing
+from encore.runtime.bounded_file import LONGEST_LINE, read_bounded
 from encore.runtime.refusal import Refusal
 
 PREDICTIONS_HEADER = b"query_id,reference_id,score"
 GROUND_TRUTH_HEADER = b"query_id,reference_id"
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 ROWS_AT_A_TIME = 200000
+LARGEST = 1 << 34
+"""Bytes of a file: 16 GiB, seven times the largest published one."""
 
 
 class IdTable:
@@ -43,8 +46,8 @@ class IdTable:
 
     @property
     def names(self):
-        """The texts as a list of str; position = number."""
-        return [text.decode("utf-8") for text in self._number]
+        """The texts as a list of str, bytes that are not UTF-8 as in file names; position = number."""
+        return [text.decode("utf-8", "surrogateescape") for text in self._number]
 
 
 @dataclass(frozen=True)
@@ -226,8 +229,7 @@ def _write_rows(path, header, *columns):
 
 def _columns(path, width, header):
     """The `width` columns of a CSV file as lists of bytes, and the line number of their first entry."""
-    with open(path, "rb") as file:
-        data = file.read()
+    data = read_table(path)
     data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
     first, _, rest = data.partition(b"\n")
     first_line = 1
@@ -245,6 +247,34 @@ def _columns(path, width, header):
     fields = data.replace(b"\n", b",").split(b",")
     del fields[-1]
     return [fields[column::width] for column in range(width)], first_line
+
+
+def read_table(path):
+    """The bytes of a CSV file; FileNotFoundError where there is none; Refusal, naming it, for one that cannot
+    be read, is no plain file or too large, and as `_check_line_lengths`."""
+    try:
+        data = read_bounded(path, LARGEST)
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise Refusal("{}: cannot be read ({}): mend the path".format(path, error.strerror)) from None
+    _check_line_lengths(data, path)
+    return data
+
+
+def _check_line_lengths(data, path):
+    """Refuse a line of more than two LONGEST_LINE: one that is longer than one, and no other, may pass.
+
+    Looks for a line break behind every LONGEST_LINE bytes only: a file of 2.4 GB takes milliseconds.
+    """
+    for start in range(0, len(data) - LONGEST_LINE, LONGEST_LINE):
+        end = start + LONGEST_LINE
+        if data.find(b"\n", start, end) < 0 and data.find(b"\r", start, end) < 0:
+            raise Refusal(
+                "expected lines of at most {} bytes, found a longer one at byte {} of {}".format(
+                    LONGEST_LINE, start, path
+                )
+            )
 
 
 def _check_lines(data, width, path, first_line):

@@ -7,7 +7,8 @@ import hashlib
 import json
 import typing
 
-from encore.runtime.refusal import Refusal
+from encore.runtime.refusal import Refusal, brief
+from encore.runtime.yaml_limits import BAD_VALUE, read_yaml_text
 
 _MISSING = dataclasses.MISSING
 
@@ -36,13 +37,14 @@ def read_section(path, key):
 
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the same values, eight times as fast
     try:
-        with open(str(path), encoding="utf-8") as file:
-            value = yaml.load(file, loader)
+        value = yaml.load(read_yaml_text(str(path), loader), loader)
     except FileNotFoundError:
         raise Refusal(
             "{}: no such parameter file: run in the folder of dvc.yaml or pass --params".format(path)
         ) from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except OSError as error:
+        raise Refusal("{}: cannot be read ({}): expected a YAML file".format(path, error.strerror)) from None
+    except (yaml.YAMLError,) + BAD_VALUE as error:
         raise Refusal("{}: not valid YAML: {}".format(path, " ".join(str(error).split()))) from None
     walked = []
     for part in key.split("."):
@@ -137,5 +139,5 @@ def _type_name(hint):
 
 
 def _show(value):
-    text = repr(value)
+    text = brief(value)
     return text if len(text) <= 60 else text[:57] + "..."

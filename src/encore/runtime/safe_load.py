@@ -7,74 +7,35 @@ import io
 import os
 import pickle
 import re
-import zipfile
 
+from encore.runtime.bounded_file import file_size
+from encore.runtime.pickle_check import STORAGE_IN_A_PICKLE, BoundedFile, PickleCheck
+from encore.runtime.pickle_parts import ALLOWED, NUMPY_HOMES, ForbiddenGlobal
 from encore.runtime.refusal import Refusal
+from encore.runtime.torch_file_check import (
+    LEGACY_START,
+    ZIP_START,
+    Program,
+    check_storage_file,
+    check_torch_file,
+)
 
-ZIP_START = b"PK\x03\x04"
-LEGACY_START = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
-"""Pickled magic number at the head of files from before torch 1.6."""
 PICKLE_STARTS = (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
 """Heads of a plain pickle, one a protocol; files from before torch 1.6 share the first."""
-
-ALLOWED = {
-    "collections": ("OrderedDict", "Counter"),
-    "torch": (
-        "Size",
-        "device",
-        "float16",
-        "float32",
-        "float64",
-        "bfloat16",
-        "uint8",
-        "int8",
-        "int16",
-        "int32",
-        "int64",
-        "bool",
-        "HalfStorage",
-        "FloatStorage",
-        "DoubleStorage",
-        "BFloat16Storage",
-        "ByteStorage",
-        "CharStorage",
-        "ShortStorage",
-        "IntStorage",
-        "LongStorage",
-        "BoolStorage",
-    ),
-    "torch._utils": ("_rebuild_tensor", "_rebuild_tensor_v2", "_rebuild_parameter"),
-    "numpy": ("dtype", "ndarray"),
-    "numpy.core.multiarray": ("scalar", "_reconstruct"),
-    "_codecs": ("encode",),
-    "argparse": ("Namespace",),
-}
-"""Globals that a file of tensors, numbers and plain containers needs; none of them runs what it is given.
-Namespace: torchvision's reference training puts its command line beside the weights."""
-
-STORAGE_IN_A_PICKLE = ("torch.storage", "_load_from_bytes")
-"""What a plain pickle asks for to read a tensor's numbers, a torch file inside the pickle; torch's function
-loads anything, and is never called."""
-
-_NUMPY_HOMES = (
-    "numpy.core.multiarray",
-    "numpy.core._multiarray_umath",
-    "numpy._core.multiarray",
-    "numpy._core._multiarray_umath",
-)
-"""Where versions of numpy say that `scalar` and `_reconstruct` live."""
-
-
-class _ForbiddenGlobal(Exception):
-    pass
+LARGEST_FILE = 1 << 36
+"""Bytes: 64 GiB, ten times the largest checkpoint that a published size has."""
 
 
 class _RestrictedUnpickler(pickle.Unpickler):
+    inert = ()
+
     def find_class(self, module, name):
-        if module in _NUMPY_HOMES:
-            module = "numpy.core.multiarray"  # the one home that all versions can import
+        if module in NUMPY_HOMES:
+            module = NUMPY_HOMES[0]  # the one home that all versions can import
+        if module.split(".")[0] in self.inert:
+            return type(name, (_Inert,), {"__module__": module})
         if name not in ALLOWED.get(module, ()):
-            raise _ForbiddenGlobal("%s.%s" % (module, name))
+            raise ForbiddenGlobal("%s.%s" % (module, name))
         return super().find_class(module, name)
 
 
@@ -88,6 +49,16 @@ class _PlainUnpickler(_RestrictedUnpickler):
         return super().find_class(module, name)
 
 
+class _Inert:
+    """Stands for a class of a package that is taken for empty ones; made or filled, it does nothing."""
+
+    def __init__(self, *_, **__):
+        pass
+
+    def __setstate__(self, _):
+        pass
+
+
 def _load_storage(data):
     import torch
 
@@ -97,72 +68,85 @@ def _load_storage(data):
     return storage
 
 
-class _RestrictedPickle:
+def _restricted_pickle(inert):
     """What torch.load asks of a pickle module."""
+    unpickler = type("_Unpickler", (_RestrictedUnpickler,), {"inert": tuple(inert)})
 
-    __name__ = "encore.runtime.safe_load"
-    Unpickler = _RestrictedUnpickler
+    class RestrictedPickle:
+        __name__ = "encore.runtime.safe_load"
+        Unpickler = unpickler
 
-    @staticmethod
-    def load(file, **options):
-        return _RestrictedUnpickler(file, **options).load()
+        @staticmethod
+        def load(file, **options):
+            return unpickler(file, **options).load()
+
+    return RestrictedPickle
 
 
-def safe_load(path, map_location="cpu"):
+def safe_load(path, map_location="cpu", inert=()):
     """Load a file that torch.save wrote (zip or older form), or a plain pickle -> its content, tensors on
     `map_location` (those of a plain pickle on the CPU).
 
-    Holds tensors, numbers (numpy scalars and arrays too), strings and plain containers only. Refusal, naming
-    the file, for one that is missing, truncated or neither of both, and naming the global for one that asks
-    for any other code.
+    Holds tensors, numbers (numpy scalars and arrays too), strings and plain containers only. inert: packages
+    (of a torch file) whose classes become empty ones of the same name. What the file would make is checked
+    before anything is made (`pickle_check`), the same under every version of torch; then it is loaded with
+    `weights_only` where torch has it, and by a restricted unpickler where not, or where classes are inert:
+    both take what the check lets through. Not read: complex, sparse and quantised tensors; complex numbers
+    of Python, and its sets but in a plain pickle of protocol 4; arrays of numpy in a pickle of protocol 5
+    (`_frombuffer`).
+    Refusal, naming the file, for one that is missing, no plain file, truncated or neither of both, and naming
+    the global for one that asks for any other code.
     """
     path = os.fspath(path)
-    plain = _check_form(path)
+    plain = _is_plain(path)
     try:
-        if not plain:
-            return _load_torch(path, map_location)
         with open(path, "rb") as file:
+            if not plain:
+                check_torch_file(file, inert)
+                return _load_torch(path, map_location, inert)
+            _check_plain(file, os.fstat(file.fileno()).st_size)
+            file.seek(0)
             return _PlainUnpickler(file).load()
+    except Program:
+        raise Refusal(
+            "%s is a TorchScript program, expected plain tensors: save the state dict instead" % path
+        ) from None
     except Exception as error:  # a damaged file can fail in any way; each becomes a refusal with its cause
         raise _refusal(path, error) from error
 
 
-def _load_torch(file, map_location):
+def _check_plain(file, size):
+    PickleCheck(BoundedFile(file, size), nested=lambda data: check_storage_file(io.BytesIO(data))).load()
+
+
+def _load_torch(file, map_location, inert=()):
     import torch
 
-    if hasattr(torch.serialization, "safe_globals"):
+    if not inert and hasattr(torch.serialization, "safe_globals"):
         with torch.serialization.safe_globals(_numpy_globals() + [argparse.Namespace]):
             return torch.load(file, map_location=map_location, weights_only=True)
-    return torch.load(file, map_location=map_location, pickle_module=_RestrictedPickle)
+    options = {"weights_only": False} if hasattr(torch.serialization, "add_safe_globals") else {}
+    return torch.load(file, map_location=map_location, pickle_module=_restricted_pickle(inert), **options)
 
 
-def _check_form(path):
+def _is_plain(path):
     """Whether the file at `path` is a plain pickle; Refusal where it cannot be loaded at all."""
-    if not os.path.isfile(path):
-        raise Refusal("expected a torch file at %s, found none: check the path or make it first" % path)
-    with open(path, "rb") as file:
-        start = file.read(len(LEGACY_START))
-    if start.startswith(ZIP_START):
-        if not zipfile.is_zipfile(path):
-            raise Refusal(
-                "%s is damaged or incomplete (its zip directory is missing): copy or download it "
-                "again, or "
-                "remove it" % path
-            )
-        with zipfile.ZipFile(path) as archive:
-            names = archive.namelist()
-        if any(name.endswith("/constants.pkl") for name in names):
-            raise Refusal(
-                "%s is a TorchScript program, expected plain tensors: save the state dict instead" % path
-            )
-        return False
-    if start == LEGACY_START:
+    try:
+        size = file_size(path, LARGEST_FILE)
+        with open(path, "rb") as file:
+            start = file.read(len(LEGACY_START))
+    except OSError as error:
+        raise Refusal(
+            "expected a torch file at %s, found none (%s): check the path or make it first"
+            % (path, error.strerror)
+        ) from None
+    if start.startswith(ZIP_START) or start == LEGACY_START:
         return False
     if start.startswith(PICKLE_STARTS):
         return True
     raise Refusal(
         "%s is not a file that torch.save wrote (%d bytes), nor a pickle: copy or download it again, or "
-        "remove it" % (path, os.path.getsize(path))
+        "remove it" % (path, size)
     )
 
 
@@ -171,17 +155,15 @@ def _numpy_globals():
 
     core = getattr(numpy, "_core", None) or numpy.core
     scalar, reconstruct = core.multiarray.scalar, core.multiarray._reconstruct
-    numbers = [
-        type(numpy.dtype(code))
-        for code in ("f2", "f4", "f8", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "?")
-    ]
-    elsewhere = [(scalar, module + ".scalar") for module in _NUMPY_HOMES]  # names that other versions write
-    elsewhere += [(reconstruct, module + "._reconstruct") for module in _NUMPY_HOMES]
-    return elsewhere + [scalar, reconstruct, numpy.dtype, numpy.ndarray] + numbers
+    types = [type(numpy.dtype(code)) for code in "f2 f4 f8 i1 i2 i4 i8 u1 u2 u4 u8 ? c8 c16 S U O".split()]
+    empty_bytes = [bytes, (bytes, "__builtin__.bytes")]
+    elsewhere = [(scalar, module + ".scalar") for module in NUMPY_HOMES]  # names that other versions write
+    elsewhere += [(reconstruct, module + "._reconstruct") for module in NUMPY_HOMES]
+    return elsewhere + [scalar, reconstruct, numpy.dtype, numpy.ndarray] + types + empty_bytes
 
 
 def _refusal(path, error):
-    if isinstance(error, _ForbiddenGlobal):
+    if isinstance(error, ForbiddenGlobal):
         forbidden = str(error)
     else:
         named = re.search(r"GLOBAL ([\w.]+)", str(error))
@@ -189,8 +171,7 @@ def _refusal(path, error):
     if forbidden is not None:
         return Refusal(
             "%s asks to run %s when loaded, expected tensors and numbers only: do not use this "
-            "file unless you "
-            "know who made it" % (path, forbidden.rstrip("."))
+            "file unless you know who made it" % (path, forbidden.rstrip("."))
         )
     reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
     return Refusal(

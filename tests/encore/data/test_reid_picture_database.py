@@ -131,6 +131,19 @@ def test_a_killed_write_is_started_again(packed):
     check(PictureDatabase(path), pictures)
 
 
+@pytest.mark.parametrize("meta", [b"[" * 200000, b'{"version": ' + b"9" * 5000 + b"}", b"\xff"])
+def test_an_index_that_is_no_json_of_ours(packed, meta):
+    import lmdb
+
+    path, _, _ = packed
+    environment = lmdb.open(path, subdir=False, lock=False)
+    with environment.begin(write=True) as transaction:
+        transaction.put(picture_database.META, meta)
+    environment.close()
+    with pytest.raises(Refusal, match=r"set\.lmdb: the database is damaged \(its index: "):
+        PictureDatabase(path)
+
+
 def test_files_of_another_making(tmp_path):
     import lmdb
 

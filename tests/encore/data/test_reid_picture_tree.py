@@ -65,7 +65,7 @@ def test_refusals(folder, tmp_path):
     with tarfile.open(path, "a") as tar:
         tar.add(str(tmp_path / "late.bin"), "set/a/late.bin")
     tree = open_tree(path + "#set")
-    os.truncate(path, tree._places["a/late.bin"][0] + 100)
+    os.truncate(path, tree._places["a/late.bin"].offset + 100)
     with pytest.raises(Refusal, match="ends within a/late.bin"):
         tree.read("a/late.bin")
     tree = open_tree(folder)

@@ -1,5 +1,8 @@
+import errno
 import os
 import pickle
+import subprocess
+import sys
 import tarfile
 
 import numpy
@@ -143,7 +146,7 @@ def test_truncated_tar_is_an_error_not_short_data(tmp_path):
     write(tmp_path, [IMAGES])
     images = ShardSet(tmp_path)
     (tmp_path / "shard-00000.tar").write_bytes((tmp_path / "shard-00000.tar").read_bytes()[:600])
-    with pytest.raises(OSError, match="truncated at image 0_1.jpg"):
+    with pytest.raises(Refusal, match="truncated at image 0_1.jpg"):
         images.read(1)
 
 
@@ -153,3 +156,54 @@ def test_a_name_too_long_for_tar_is_an_error(tmp_path):
         writer.add("x" * 300, b"", 0)
     writer.discard()
     assert os.listdir(str(tmp_path)) == []
+
+
+READ_ALL = """
+import os, random, resource, sys
+resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
+from encore.data.shards import MOST_OPEN, ShardSet
+images = ShardSet(sys.argv[1])
+order = list(range(len(images))) * 2
+random.Random(0).shuffle(order)
+right = all(images.read(i) == b"%d" % i for i in order)
+if os.fork() == 0:
+    right = right and all(images.read(i) == b"%d" % i for i in order)
+    os._exit(0 if right and len(images._files) == MOST_OPEN else 1)
+sys.exit(0 if right and len(images._files) == MOST_OPEN and os.wait()[1] == 0 else 1)
+"""
+
+
+def test_more_shards_than_a_process_may_have_files_are_read(tmp_path):
+    write(tmp_path, [[("{}_0.jpg".format(i), b"%d" % i, i)] for i in range(100)])
+    result = subprocess.run(
+        [sys.executable, "-c", READ_ALL, str(tmp_path)],
+        stderr=subprocess.PIPE,
+        universal_newlines=True,
+        timeout=60,
+    )
+    assert result.returncode == 0, result.stderr
+
+
+def test_the_shard_that_was_not_read_for_longest_is_closed(tmp_path, monkeypatch):
+    monkeypatch.setattr("encore.data.shards.MOST_OPEN", 2)
+    write(tmp_path, [[("{}_0.jpg".format(i), b"%d" % i, i)] for i in range(3)])
+    images = ShardSet(tmp_path)
+    for i in (0, 1, 0, 2):
+        images.read(i)
+    assert [shard for _, shard in images._files] == [0, 2]
+
+
+@pytest.mark.parametrize(
+    ("number", "said"), [(errno.EMFILE, "raise the limit"), (errno.ENOENT, "copy the data set again")]
+)
+def test_a_shard_that_cannot_be_opened_says_what_to_do(tmp_path, monkeypatch, number, said):
+    write(tmp_path, [IMAGES])
+    images = ShardSet(tmp_path)
+
+    def failing(path):
+        raise OSError(number, os.strerror(number), path)
+
+    monkeypatch.setattr("encore.data.shards.file_size", failing)
+    with pytest.raises(Refusal, match="shard-00000.tar: .*" + said) as refused:
+        images.read(0)
+    assert number == errno.ENOENT or "copy" not in str(refused.value)

@@ -4,7 +4,7 @@ import argparse
 import io
 import os
 import pickle
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 
 import numpy as np
 import pytest
@@ -50,6 +50,39 @@ def test_a_command_line_beside_the_weights_loads_as_plain_values(tmp_path, form)
     torch.save(content, str(tmp_path / "file"), **form)
     found = safe_load(str(tmp_path / "file"))
     assert vars(found["args"]) == {"lr": 0.2, "model": "resnet18"} and found["model"]["a"].sum() == 2
+
+
+EMPTY = [b"", np.zeros(0), np.zeros((0, 4), np.float32)]
+KINDS = [np.array(["abc", "d"]), np.array([b"a"]), np.array([1, "x", None], object), np.ones(2, np.complex64)]
+NUMBERS = [np.str_("text"), np.bytes_(b"ab"), np.complex128(2j), np.bool_(True), np.array([1.5], ">f4")]
+MANY = [np.arange(99999.0), np.zeros((300, 300), ">i8"), np.full(99999, "e"), b"\xff" * 99999]
+
+
+def assert_same(found, expected):
+    if isinstance(expected, np.ndarray):
+        assert found.dtype.newbyteorder("=") == expected.dtype.newbyteorder("=")
+        assert found.shape == expected.shape
+        assert found.tolist() == expected.tolist()
+    else:
+        assert type(found) is type(expected) and found == expected
+
+
+@pytest.mark.parametrize("form", [ZIP, LEGACY])
+@pytest.mark.parametrize("content", [EMPTY, KINDS, NUMBERS, MANY], ids=["empty", "kinds", "numbers", "many"])
+def test_numpy_content_loads_as_it_was(tmp_path, content, form):
+    torch.save(content, str(tmp_path / "file"), **form)
+    for found, expected in zip(safe_load(str(tmp_path / "file")), content):
+        assert_same(found, expected)
+
+
+@pytest.mark.parametrize("form", [ZIP, LEGACY])
+def test_a_thousand_tensors_may_share_a_storage_and_keys_may_be_tuples(tmp_path, form):
+    numbers = torch.arange(1000)
+    content = {(at, "part", np.int64(2)): numbers[at : at + 1] for at in range(1000)}
+    torch.save(dict(content, counts=Counter("abca")), str(tmp_path / "file"), **form)
+    found = safe_load(str(tmp_path / "file"))
+    assert found.pop("counts") == {"a": 2, "b": 1, "c": 1}
+    assert {key: value.item() for key, value in found.items()} == {key: key[0] for key in content}
 
 
 @pytest.mark.parametrize("form", [ZIP, LEGACY])

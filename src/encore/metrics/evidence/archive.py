@@ -8,6 +8,7 @@ import zipfile
 
 import numpy as np
 
+from encore.data.npy_arrays import read_npz
 from encore.runtime.atomic import replacing
 from encore.runtime.refusal import Refusal
 
@@ -42,13 +43,12 @@ def read_archive(path):
     """{name: array} of the file `path`; NoEvidence for a missing one, Refusal for one that is cut off or
     damaged. Runs no code of it."""
     try:
-        with zipfile.ZipFile(os.fspath(path)) as archive:
-            return {name[: -len(SUFFIX)]: _array(archive.read(name)) for name in archive.namelist()}
+        return read_npz(os.fspath(path))
     except FileNotFoundError:
         raise NoEvidence(
             "{}: missing: pull it with `dvc pull`, or run the stage that writes it".format(path)
         ) from None
-    except (OSError, zipfile.BadZipFile, ValueError, EOFError, MemoryError, RuntimeError) as error:
+    except (OSError, ValueError) as error:
         raise Refusal(
             "{}: no evidence can be read from it ({}): pull it again, or run its stage".format(
                 path, " ".join(str(error).split())
@@ -86,7 +86,3 @@ def decoded(values):
     if values.dtype != np.uint8 or values.ndim != 1 or (len(values) and values[-1] != ord("\n")):
         raise ValueError("expected lines of text, found {} of shape {}".format(values.dtype, values.shape))
     return values.tobytes().decode("utf-8").split("\n")[:-1]
-
-
-def _array(content):
-    return np.lib.format.read_array(io.BytesIO(content), allow_pickle=False)
