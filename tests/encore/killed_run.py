@@ -7,7 +7,8 @@ import signal
 import torch
 
 PROCESSES = multiprocessing.get_context("forkserver")
-PROCESSES.set_forkserver_preload([__name__])  # torch is what takes long to load
+PROCESSES.set_forkserver_preload([__name__, "torch._dynamo"])
+"""torch takes long to load, and its optimizers load the second one where there is one."""
 
 
 def start(run, *arguments, **options):

@@ -13,17 +13,23 @@ import os
 import shutil
 import sys
 
-from encore.runtime import environment, hardware
+from encore.runtime import environment, hardware, outside_fault
 from encore.runtime.atomic import file_digest, sync_folder, write_json
 from encore.runtime.fingerprint import LIBRARIES, Clock, fingerprint
 from encore.runtime.parameters import read_parameters
 from encore.runtime.refusal import Refusal
-from encore.runtime.shared_memory import shared_memory
+from encore.runtime.shard_map import add_cluster_flag
+from encore.runtime.shared_memory import own_semaphores, shared_memory
+from encore.runtime.temporary_files import own_temporaries
+
+DISCARDED = ".discarded"
+"""End of the name of a work folder that is being removed."""
 
 
-def stage_parser(description):
+def stage_parser(description, maps=False):
     """The command line every stage has: `--params FILE` (default params.yaml in the working directory) and
-    `--accept-hardware`."""
+    `--accept-hardware`; and, where the stage `maps` units (`shard_map.map_units`), `--cluster ADDRESS`, which
+    others refuse."""
     parser = argparse.ArgumentParser(description=description, allow_abbrev=False)
     parser.add_argument(
         "--params",
@@ -31,6 +37,7 @@ def stage_parser(description):
         metavar="FILE",
         help="parameter file (default: params.yaml in the working directory)",
     )
+    add_cluster_flag(parser, maps)
     parser.add_argument(
         "--accept-hardware",
         action=_AcceptHardware,
@@ -50,15 +57,23 @@ class _AcceptHardware(argparse.Action):
 
 
 def run_stage(main):
-    """Run `main()`; a Refusal is printed as one line and ends the process with status 2, Ctrl-C with 130."""
+    """Run `main()`; a Refusal, or a fault of the machine such as a full disk (`outside_fault`), is printed
+    as one line and ends the process with status 2, Ctrl-C with 130."""
+    outside_fault.say_once()
     try:
         main()
     except Refusal as refusal:
-        print("encore: {}".format(refusal), file=sys.stderr)
+        sys.stderr.write("encore: {}\n".format(refusal))  # at once: threads write there too
         sys.exit(2)
     except KeyboardInterrupt:
-        print("encore: interrupted; run the same command again to go on", file=sys.stderr)
+        sys.stderr.write("encore: interrupted; run the same command again to go on\n")
         sys.exit(130)
+    except Exception as error:
+        line = outside_fault.advice(error)
+        if line is None:
+            raise
+        sys.stderr.write("encore: {}\n".format(line))
+        sys.exit(2)
 
 
 def work_path(system, name, recipe_digest, item=""):
@@ -99,7 +114,7 @@ class Stage:
     def __init__(self, system, name, item="", seed=0):
         self.system, self.name, self.item, self.seed = system, name, item, seed
         self.recorded = {}
-        self._lock, self._finished = None, []
+        self._lock, self._finished, self._kept = None, [], contextlib.ExitStack()
 
     def __enter__(self):
         self._clock = Clock()
@@ -109,6 +124,8 @@ class Stage:
         os.makedirs(folder, exist_ok=True)
         self._folder = folder
         self._lock = _locked(os.path.join(folder, "lock"))
+        own_semaphores(folder)
+        self._kept.enter_context(own_temporaries(folder))
         return self
 
     def __exit__(self, kind, error, traceback):
@@ -119,6 +136,7 @@ class Stage:
                     _rename(produced, output)
                 self._forget_work()
         finally:
+            self._kept.close()
             self._lock.close()
         return False
 
@@ -154,7 +172,7 @@ class Stage:
         for other in os.listdir(self._folder):
             path = os.path.join(self._folder, other)
             if os.path.isdir(path) and path != folder:
-                shutil.rmtree(path)
+                _discard(path)
         os.makedirs(folder, exist_ok=True)
         _remove_temporaries(folder)
         return folder
@@ -244,7 +262,18 @@ class Stage:
         for name in os.listdir(self._folder):
             path = os.path.join(self._folder, name)
             if os.path.isdir(path):
-                shutil.rmtree(path)
+                _discard(path)
+
+
+def _discard(folder):
+    """Remove a folder of work in progress: a run that is killed meanwhile leaves none that looks like
+    work."""
+    if not folder.endswith(DISCARDED):
+        if os.path.isdir(folder + DISCARDED):
+            shutil.rmtree(folder + DISCARDED)
+        os.rename(folder, folder + DISCARDED)
+        folder += DISCARDED
+    shutil.rmtree(folder)
 
 
 def _rename(produced, output):

@@ -24,6 +24,7 @@ class Written:
 @pytest.fixture(autouse=True)
 def in_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("encore.runtime.outside_fault.say_once", lambda: None)  # for a process of its own
 
 
 def test_records_and_publishes():
@@ -227,3 +228,28 @@ def test_an_environment_that_is_not_known_is_refused(monkeypatch):
     with pytest.raises(Refusal, match="cuda999: no such environment"):
         with Stage("demo", "make"):
             pass
+
+
+def test_a_full_disk_is_one_line(capsys):
+    def stage():
+        raise OSError(28, "No space left on device", "data/x")
+
+    with pytest.raises(SystemExit) as ended:
+        run_stage(stage)
+    assert ended.value.code == 2
+    assert capsys.readouterr().err.startswith("encore: data/x: the disk is full: make room; then run ")
+
+
+def test_work_that_is_half_removed_is_not_gone_on_from(monkeypatch):
+    with Stage("demo", "make") as stage:
+        work = stage.work_folder("a" * 64)
+        open(os.path.join(work, "whole"), "w").close()
+
+        def killed(folder, **options):
+            raise KeyboardInterrupt
+
+        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+            patch.setattr("encore.runtime.stage.shutil.rmtree", killed)
+            stage._forget_work()
+        assert not os.path.exists(work)
+    assert os.listdir(".work/demo.make") == ["lock"]
