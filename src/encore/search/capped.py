@@ -41,13 +41,13 @@ def best_pairs(queries, references, count, metric="squared_l2", products=None, o
     products = products or HostProducts(metric)
     queries, references = rows_of(queries, "query"), rows_of(references, "reference")
     same_width(queries, references)
-    held = _Held(count, references.shape[0])
+    held = HeldPairs(count, references.shape[0])
     for query, reference in tile_pairs(queries, references, products):
         held.add(*products.at_least(products.scores(query, reference), held.cut, query, reference))
     return held.best(order)
 
 
-class _Held:
+class HeldPairs:
     """Candidates for the best `count` pairs: never more than twice as many plus one tile are kept.
 
     A pair is kept as one number, query * `width` + reference, whose order is that of ties.
@@ -61,6 +61,7 @@ class _Held:
         self._size = 0
 
     def add(self, query, reference, score):
+        """Candidates: row numbers int64 (n,) and scores float32 (n,); none may come twice."""
         if len(score):
             self._parts.append((query * self.width + reference, score))
             self._size += len(score)
@@ -86,6 +87,7 @@ class _Held:
         return pair[kept], score[kept]
 
     def best(self, order):
+        """The `count` best of all candidates as Pairs, in one of ORDERS."""
         pair, score = self._kept()
         place = np.argsort(pair) if order == "query" else np.lexsort((pair, -score))
         query, reference = np.divmod(pair[place], self.width)

@@ -23,14 +23,19 @@ class Stretching:
     def __post_init__(self):
         check_reduction("stretching", self.neighbours, self.reduction)
 
-    def training_similarity(self, queries, training):
-        """t float32 (q,): the reduced inner products with the n nearest of `training` (float32 (m, d))."""
-        return training_similarity("stretching", queries, training, self.neighbours, self.reduction)
+    def training_similarity(self, queries, training, search=None):
+        """t float32 (q,): the reduced inner products with the n nearest of `training` (float32 (m, d)).
 
-    def stretched(self, queries, training):
+        `search`: instead of `nearest.nearest`, such as that of a SpreadSearch.
+        """
+        return training_similarity(
+            "stretching", queries, training, self.neighbours, self.reduction, search=search
+        )
+
+    def stretched(self, queries, training, search=None):
         """q * (-t) * factor for every row q of `queries`: float32 (q, d), not normalised (spec isc-track2
         3)."""
-        lengths = -self.training_similarity(queries, training) * np.float32(self.factor)
+        lengths = -self.training_similarity(queries, training, search) * np.float32(self.factor)
         return (np.asarray(queries, dtype=np.float32) * lengths[:, None]).astype(np.float32)
 
 

@@ -19,17 +19,21 @@ def check_reduction(what, neighbours, reduction):
         raise Refusal("expected {} neighbours to be at least 1, found {}".format(what, neighbours))
 
 
-def training_similarity(what, queries, training, neighbours, reduction, products=None):
+def training_similarity(what, queries, training, neighbours, reduction, products=None, search=None):
     """float32 (q,): the reduced inner products of every query with its `neighbours` nearest of `training`.
 
-    "avg" takes their mean, "min" the smallest of them. Refusal when there are not as many training rows.
+    "avg" takes their mean, "min" the smallest of them. `search`: (queries, training, neighbours) -> as
+    `nearest`, which is used where none is given. Refusal when there are not as many training rows.
     """
-    training = rows_of(training, "training")
+    training = training if search else rows_of(training, "training")
     if training.shape[0] < neighbours:
         raise Refusal(
             "expected at least {} training descriptors for {}, found {}".format(
                 neighbours, what, training.shape[0]
             )
         )
-    score, _ = nearest(queries, training, neighbours, products=products)
+    if search is None:
+        score, _ = nearest(queries, training, neighbours, products=products)
+    else:
+        score, _ = search(queries, training, neighbours)
     return score[:, -1].copy() if reduction == "min" else score.mean(axis=1, dtype=np.float32)

@@ -31,7 +31,9 @@ def test_every_environment_has_its_lock():
 
 def test_an_unknown_name_is_refused_with_the_known_ones():
     with pytest.raises(
-        Refusal, match="cuda999: no such environment; there are cuda101, cuda101-pandas, cuda118, cpu"
+        Refusal,
+        match="cuda999: no such environment; "
+        "there are cuda101, cuda101-pandas, cuda101-ray, cuda118, cuda118-ray, cpu",
     ):
         definition.definition("cuda999")
 

@@ -62,19 +62,23 @@ def test_cuda_11_0_is_refused_by_name_even_with_code_for_the_device():
     text = hardware.objection(["sm_70", "sm_80"], (7, 0), "11.0")
     assert text.startswith("CUDA 11.0 gives wrong results")
     assert text.endswith(
-        "environments that run there: cuda101 (CUDA 10.1), cuda101-pandas (CUDA 10.1), cuda118 (CUDA 11.8)"
+        "environments that run there: cuda101 (CUDA 10.1), cuda101-pandas (CUDA 10.1), "
+        "cuda101-ray (CUDA 10.1), cuda118 (CUDA 11.8), cuda118-ray (CUDA 11.8)"
     )
 
 
 def test_cuda_10_is_refused_by_name_on_what_came_after_it():
     text = hardware.objection(["sm_70", "compute_37"], (8, 0), "10.1")
-    assert text == "CUDA 10.1 has no libraries for sm_80; environments that run there: cuda118 (CUDA 11.8)"
+    assert text == (
+        "CUDA 10.1 has no libraries for sm_80; environments that run there: cuda118 (CUDA 11.8), "
+        "cuda118-ray (CUDA 11.8)"
+    )
 
 
 @pytest.mark.parametrize(
     ("capability", "suggestion"),
     [
-        ((8, 9), "environments that run there: cuda118 (CUDA 11.8)"),
+        ((8, 9), "environments that run there: cuda118 (CUDA 11.8), cuda118-ray (CUDA 11.8)"),
         ((10, 0), "no pinned environment runs there, today's torch (environment cpu) may"),
     ],
 )

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from encore.search.capped import _Held, best_pairs
+from encore.search.capped import HeldPairs, best_pairs
 from encore.search.products import QUERY_TILE, REFERENCE_TILE
 from tests.encore.search.cut_set import CutSet
 from tests.encore.search.small_products import SmallHostProducts
@@ -83,7 +83,7 @@ def test_equals_the_official_search(count, name):
 
 
 def test_no_more_than_twice_the_wanted_pairs_are_held():
-    held, wanted = _Held(10, 1000), []
+    held, wanted = HeldPairs(10, 1000), []
     for number in range(100):
         score = np.random.RandomState(number).randint(0, 50, 7).astype(np.float32)
         held.add(np.full(7, number), np.arange(7), score)
