@@ -122,7 +122,7 @@ def by_hand(stage, run, training, keep_references):
 
 def parsed():
     """The command line; Refusal for a stage of the pipeline together with flags of a run by hand."""
-    parser = stage_parser(__doc__)
+    parser = stage_parser(__doc__, maps=True)
     parser.add_argument("stage", nargs="?", help="name of a stage of drip.stages: the pipeline's run")
     hand = parser.add_argument_group("by hand, without a stage (the first two are published)")
     hand.add_argument(

@@ -35,7 +35,7 @@ ROLES = {
 
 
 def main():
-    arguments = stage_parser(__doc__).parse_args()
+    arguments = stage_parser(__doc__, maps=True).parse_args()
     with Stage("drip", "pictures") as stage:
         parameters = stage.parameters(arguments.params, PictureParameters)
         counts, identities = sources(stage, parameters)

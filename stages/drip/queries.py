@@ -11,7 +11,7 @@ OUTPUT = "data/drip/queries"
 
 
 def main():
-    arguments = stage_parser(__doc__).parse_args()
+    arguments = stage_parser(__doc__, maps=True).parse_args()
     with Stage("drip", "queries") as stage:
         parameters = stage.parameters(arguments.params, DripQueryParameters)
         digest = recipe_digest(parameters.recipe(), stage.inputs("drip_queries", "drip_references"))

@@ -25,6 +25,7 @@ from encore.systems.drip.start_weights import StartWeights
 from encore.systems.drip.train_flags import add_train_flags, typed
 from encore.systems.drip.training import train_stage
 from encore.training.launch import further_processes
+from encore.training.replay_step import add_replay_step
 
 OUTPUT = "models/drip/{}"
 CURVES = "plots/drip/train/{}.csv"
@@ -92,6 +93,7 @@ def _with_text_layout(recipe, warnings):
 def main():
     parser = stage_parser(__doc__)
     parser.add_argument("stage", nargs="?", metavar="STAGE", help="a name in the section drip.stages")
+    add_replay_step(parser)
     arguments = add_train_flags(parser).parse_args()
     chosen, warnings = typed(arguments)
     if arguments.stage and chosen:

@@ -9,15 +9,17 @@ from typing import Optional
 
 from encore.data.class_folders import ClassFolders
 from encore.runtime.parameters import limited, read_parameters
-from encore.runtime.stage import Stage, run_stage, stage_parser
+from encore.runtime.stage import run_stage, stage_parser
 from encore.systems.fkd.classifier_batches import random_per_class
 from encore.systems.fkd.classifier_recipe import SQUEEZE, changed_recipe
 from encore.systems.fkd.classifier_stage import (
     ClassifierRun,
     train_and_publish,
 )
+from encore.systems.fkd.first_process import stage_of_process
 from encore.systems.fkd.networks import NetworkShape
-from encore.systems.fkd.sections import NETWORK, STUDENTS, SYSTEM, TEACHER
+from encore.systems.fkd.sections import NETWORK, STUDENTS, TEACHER
+from encore.training.replay_step import add_replay_step
 
 
 @dataclass(frozen=True)
@@ -47,8 +49,9 @@ class BaselineParameters:
 def main():
     parser = stage_parser(__doc__)
     parser.add_argument("which", metavar="WHICH", help="a name in the section fkd.baselines")
+    add_replay_step(parser)
     arguments = parser.parse_args()
-    with Stage(SYSTEM, "baseline", arguments.which) as stage:
+    with stage_of_process("baseline", arguments.which) as stage:
         section = "fkd.baselines.%s" % arguments.which
         parameters = read_parameters(arguments.params, section, BaselineParameters)
         shape = read_parameters(arguments.params, "%s.%s" % (STUDENTS, parameters.student), NetworkShape)

@@ -113,7 +113,7 @@ def _verifier(verifier, shape, chosen):
 
 
 def main():
-    parser = stage_parser(__doc__)
+    parser = stage_parser(__doc__, maps=True)
     arguments = flags.add_recover_flags(parser).parse_args()
     chosen, warnings = flags.typed(arguments)
     run = run_of(arguments, chosen)

@@ -131,7 +131,7 @@ def _epochs(arguments, recipe):
 
 
 def main():
-    parser = stage_parser(__doc__)
+    parser = stage_parser(__doc__, maps=True)
     parser.add_argument("--output", metavar="FOLDER", help="make the labels there, beside the pipeline")
     parser.add_argument("--epoch-start", type=int, default=0, metavar="E", help="by hand: first epoch")
     parser.add_argument(

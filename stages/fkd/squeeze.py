@@ -15,7 +15,7 @@ from encore.data.class_folders import ClassFolders
 from encore.runtime.atomic import replacing
 from encore.runtime.parameters import limited, read_parameters, recipe_digest
 from encore.runtime.refusal import Refusal
-from encore.runtime.stage import Stage, run_stage, stage_parser
+from encore.runtime.stage import run_stage, stage_parser
 from encore.systems.fkd.classification import validated
 from encore.systems.fkd.classifier_recipe import SQUEEZE, changed_recipe
 from encore.systems.fkd.classifier_stage import (
@@ -24,17 +24,19 @@ from encore.systems.fkd.classifier_stage import (
     refuse_other_classes,
     train_and_publish,
 )
+from encore.systems.fkd.first_process import stage_of_process
 from encore.systems.fkd.networks import (
     NetworkShape,
     build,
     load_weights,
     published_teacher,
 )
-from encore.systems.fkd.sections import NETWORK, SYSTEM, TEACHER
+from encore.systems.fkd.sections import NETWORK, TEACHER
 from encore.systems.fkd.tracking import HISTORY
 from encore.systems.fkd.validation import Answers
 from encore.training.curves import write_curves
 from encore.training.published_weights import check_named_digest, checked_digest
+from encore.training.replay_step import add_replay_step, is_first
 
 
 @dataclass(frozen=True)
@@ -60,8 +62,10 @@ class SqueezeParameters:
 
 
 def main():
-    arguments = stage_parser(__doc__).parse_args()
-    with Stage(SYSTEM, "squeeze") as stage:
+    parser = stage_parser(__doc__)
+    add_replay_step(parser)
+    arguments = parser.parse_args()
+    with stage_of_process("squeeze") as stage:
         parameters = stage.parameters(arguments.params, SqueezeParameters)
         shape = read_parameters(arguments.params, NETWORK, NetworkShape)
         stage.recorded["other_parameters"] = {"network": dataclasses.asdict(shape)}
@@ -71,7 +75,8 @@ def main():
             )
         validation = ClassFolders(parameters.validation)
         if parameters.published is not None:
-            use_published(stage, parameters, shape, validation)
+            if is_first():  # it trains nothing that others could share
+                use_published(stage, parameters, shape, validation)
         else:
             images = ClassFolders(parameters.images)
             train_and_publish(stage, ClassifierRun(parameters.recipe, shape, images, validation, TEACHER))

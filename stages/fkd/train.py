@@ -12,16 +12,18 @@ from encore.data.class_folders import ClassFolders
 from encore.metrics.evidence.evidence_file import WrittenEvidence
 from encore.runtime.parameters import read_parameters, recipe_digest
 from encore.runtime.refusal import Refusal
-from encore.runtime.stage import Stage, needed, run_stage, stage_parser
+from encore.runtime.stage import needed, run_stage, stage_parser
+from encore.systems.fkd.first_process import stage_of_process
 from encore.systems.fkd.labels import open_labels
 from encore.systems.fkd.networks import NetworkShape, build
-from encore.systems.fkd.sections import STUDENTS, SYSTEM
+from encore.systems.fkd.sections import STUDENTS
 from encore.systems.fkd.tracking import HISTORY, hide_key, run_name
 from encore.systems.fkd.train_flags import add_train_flags, published_recipe, typed, with_flags
 from encore.systems.fkd.train_recipe import StudentRecipe
 from encore.systems.fkd.training import check_data, train_student
 from encore.systems.fkd.validation import ANSWERS
 from encore.training.curves import write_curves
+from encore.training.replay_step import add_replay_step, is_first
 
 BESIDE = ("wandb", "wandb_project", "wandb_api_key")
 """Flags that change no result, and that the pipeline's run takes too."""
@@ -106,13 +108,14 @@ def published_run(chosen):
 def main():
     parser = stage_parser(__doc__)
     parser.add_argument("student", nargs="?", metavar="STUDENT", help="a name in the section %s" % STUDENTS)
+    add_replay_step(parser)
     arguments = add_train_flags(parser).parse_args()
     hide_key()
     chosen = typed(arguments)
     run = pipeline_run(arguments, chosen) if arguments.student else published_run(chosen)
     name = "train_by_hand" if run.by_hand else "train"  # its records stay apart from the pipeline's
     item = run_name(run.output) if run.by_hand else run.name
-    with Stage(SYSTEM, name, item, seed=run.parameters.recipe.seed) as stage:
+    with stage_of_process(name, item, seed=run.parameters.recipe.seed) as stage:
         stage.recorded["parameters"] = dataclasses.asdict(run.parameters)
         stage.recorded["other_parameters"] = {"students.%s" % run.name: dataclasses.asdict(run.shape)}
         stage.recorded["published_flags"] = {
@@ -123,16 +126,25 @@ def main():
 
 def _train(run, stage):
     parameters, recipe = run.parameters, run.parameters.recipe
-    stage.need_shared_memory(recipe.shared_memory(), "batches of pictures")
+    if is_first():  # the others get theirs from it
+        stage.need_shared_memory(recipe.shared_memory(), "batches of pictures")
     labels = open_labels(needed(parameters.labels))
     images, validation = ClassFolders(needed(parameters.images)), ClassFolders(parameters.validation)
     check_data(recipe, labels, images, validation)
     _refuse_other_classes(run.shape, labels, images)
     student = build(run.shape, recipe.seed, recipe.size)
-    folder = run.output if run.by_hand else _work_folder(run, stage, labels, images, validation)
+    folder = None
+    if is_first():
+        folder = run.output if run.by_hand else _work_folder(run, stage, labels, images, validation)
     result = train_student(
         recipe, student, labels, images, validation, folder, key=run.key, name=_run_name(run)
     )
+    if is_first():
+        _keep(run, stage, result, folder, validation)
+
+
+def _keep(run, stage, result, folder, validation):
+    """What a finished run writes, besides its checkpoints."""
     curves = os.path.join(folder, "curves.csv") if run.by_hand else "plots/fkd/train/%s.csv" % run.name
     write_curves(os.path.join(folder, HISTORY), curves)
     if run.by_hand:  # beside the pipeline: its metrics stay those of its own run
@@ -145,7 +157,7 @@ def _train(run, stage):
             "best_top1": result.best_top1,
             "validation_loss": result.loss,
             "train_loss": result.train_loss,
-            "epochs": recipe.epochs,
+            "epochs": run.parameters.recipe.epochs,
             "steps": result.steps,
             "validation_images": len(validation),
         }

@@ -12,14 +12,16 @@ from typing import Optional
 from encore.data.class_folders import ClassFolders
 from encore.runtime.parameters import limited, read_parameters
 from encore.runtime.refusal import Refusal
-from encore.runtime.stage import Stage, needed, run_stage, stage_parser
+from encore.runtime.stage import needed, run_stage, stage_parser
 from encore.systems.fkd.classifier_recipe import ONLINE, changed_recipe
 from encore.systems.fkd.classifier_stage import (
     ClassifierRun,
     train_and_publish,
 )
+from encore.systems.fkd.first_process import stage_of_process
 from encore.systems.fkd.networks import NetworkShape
-from encore.systems.fkd.sections import NETWORK, STUDENTS, SYSTEM, TEACHER
+from encore.systems.fkd.sections import NETWORK, STUDENTS, TEACHER
+from encore.training.replay_step import add_replay_step
 
 
 @dataclass(frozen=True)
@@ -46,8 +48,9 @@ class TrainKdParameters:
 def main():
     parser = stage_parser(__doc__)
     parser.add_argument("run", metavar="RUN", help="a name in the section fkd.train_kd")
+    add_replay_step(parser)
     arguments = parser.parse_args()
-    with Stage(SYSTEM, "train_kd", arguments.run) as stage:
+    with stage_of_process("train_kd", arguments.run) as stage:
         section = "fkd.train_kd.%s" % arguments.run
         parameters = read_parameters(arguments.params, section, TrainKdParameters)
         if parameters.recipe.distillation is None:

@@ -42,7 +42,7 @@ class DetectParameters:
 
 
 def main():
-    arguments = stage_parser(__doc__).parse_args()
+    arguments = stage_parser(__doc__, maps=True).parse_args()
     with Stage("isc_overlays", "detect") as stage:
         parameters = stage.parameters(arguments.params, DetectParameters)
         queries = open_source(needed(QUERIES))

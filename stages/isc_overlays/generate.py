@@ -20,7 +20,7 @@ BYTES_A_PICTURE = 400000
 
 
 def main():
-    arguments = stage_parser(__doc__).parse_args()
+    arguments = stage_parser(__doc__, maps=True).parse_args()
     with Stage("isc_overlays", "generate") as stage:
         parameters = stage.parameters(arguments.params, GenerateParameters)
         digest = recipe_digest(parameters.recipe(), stage.inputs("training_images", "foreign_images"))

@@ -24,7 +24,7 @@ GROWTH = 30
 
 
 def main():
-    arguments = stage_parser(__doc__).parse_args()
+    arguments = stage_parser(__doc__, maps=True).parse_args()
     with Stage("isc_track1", "crop_queries") as stage:
         parameters = stage.parameters(arguments.params, CropQueriesParameters)
         queries = ShardSet(needed(QUERIES))

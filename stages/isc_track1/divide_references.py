@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 
 from encore.data.image_source import open_source
+from encore.runtime.shard_map import add_cluster_flag
 from encore.runtime.stage import run_stage
 from encore.systems.isc_track1.file_lists import write_reference_list
 from encore.systems.isc_track1.reference_export import SHARD, export_parts, shard
@@ -27,6 +28,7 @@ def main():
     parser.add_argument(
         "--list", metavar="FILE", help="write the list of all parts there (published: dev_reference_exp)"
     )
+    add_cluster_flag(parser, maps=True)
     arguments = parser.parse_args()
     source = open_source(arguments.images)
     every = range(len(source)) if arguments.num is None else shard(len(source), arguments.num)

@@ -37,7 +37,7 @@ from encore.training.checkpoint import load_stripped
 
 
 def main():
-    parser = stage_parser(__doc__)
+    parser = stage_parser(__doc__, maps=True)
     parser.add_argument("group", help="one of isc_track1.test.groups in the parameter file")
     arguments = parser.parse_args()
     with Stage("isc_track1", "extract", item=arguments.group) as stage:
@@ -85,7 +85,7 @@ def extract(parameters, plan, models, shapes, sources, folder):
     for tag, backbone in models:
         network = load_stripped(weights_path(tag, backbone, plan.groups), shapes[backbone])
         extractor = Extractor(
-            network, parameters.recipe(plan), reader, device, "embedding", channels_last=device == "cpu"
+            network, parameters.recipe(plan), reader, device, "embedding", channels_last=True
         )
         extract_model(extractor, tag, backbone, plan, parameters.pca, sources, folder)
 

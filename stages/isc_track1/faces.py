@@ -11,7 +11,7 @@ OUTPUT = "data/isc_track1/faces"
 
 
 def main():
-    arguments = stage_parser(__doc__).parse_args()
+    arguments = stage_parser(__doc__, maps=True).parse_args()
     with Stage("isc_track1", "faces") as stage:
         parameters = stage.parameters(arguments.params, FaceParameters)
         digest = recipe_digest(parameters.recipe(), stage.inputs("face_images", "reference_images"))

@@ -22,7 +22,7 @@ FACES = "data/isc_track1/faces"
 
 
 def main():
-    parser = stage_parser(__doc__)
+    parser = stage_parser(__doc__, maps=True)
     parser.add_argument("tag", help="one of {}".format(", ".join(BY_TAG)))
     arguments = parser.parse_args()
     data_set = data_set_of(arguments.tag)

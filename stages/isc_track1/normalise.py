@@ -7,6 +7,7 @@ import os
 
 from encore.runtime.parameters import from_mapping, read_parameters, recipe_digest
 from encore.runtime.refusal import Refusal
+from encore.runtime.shard_map import DEVICE, map_units
 from encore.runtime.stage import Stage, needed, run_stage, stage_parser
 from encore.search.products import fastest_products
 from encore.systems.isc_track1.descriptor_files import DESCRIPTORS
@@ -34,18 +35,26 @@ def main():
                     arguments.params, arguments.group, ", ".join(plan.groups)
                 )
             )
-        search = NormalisedSearch(
-            needed(os.path.join(DESCRIPTORS, arguments.group)),
-            parameters,
-            needed(os.path.join(QUERIES, QUERY_LIST)),
-            fastest_products(),
-            arguments.norms,
-            arguments.read_norms,
-        )
+        descriptors = needed(os.path.join(DESCRIPTORS, arguments.group))
+        query_list = needed(os.path.join(QUERIES, QUERY_LIST))
         work = stage.work_folder(recipe_digest(parameters, plan))
         lists = arguments.output if by_hand else os.path.join(work, "lists")
         records = os.path.join(work, "records")
-        rows = [search.to_file(sets, lists, records) for sets in lists_of(arguments.group, plan)]
+
+        folders = [folder for folder in (lists, records, arguments.norms) if folder is not None]
+
+        def make_worker():
+            search = NormalisedSearch(
+                descriptors,
+                parameters,
+                query_list,
+                fastest_products(),
+                arguments.norms,
+                arguments.read_norms,
+            )
+            return lambda sets: search.to_file(sets, lists, records)
+
+        rows = list(map_units(make_worker, lists_of(arguments.group, plan), 1, DEVICE, folders))
         if by_hand:
             print("{} lists of {} to {} rows in {}".format(len(rows), min(rows), max(rows), lists))
             return
@@ -55,7 +64,7 @@ def main():
 
 def parsed():
     """The command line; Refusal for flags that would change an output of the pipeline."""
-    parser = stage_parser(__doc__)
+    parser = stage_parser(__doc__, maps=True)
     parser.add_argument("group", help="one of isc_track1.test.groups in the parameter file")
     parser.add_argument(
         "--output",

@@ -12,7 +12,7 @@ OUTPUT = training_set_folder(BASELINE_PAIR)
 
 
 def main():
-    arguments = stage_parser(__doc__).parse_args()
+    arguments = stage_parser(__doc__, maps=True).parse_args()
     with Stage("isc_track1", "pairs") as stage:
         parameters = stage.parameters(arguments.params, PairParameters)
         if parameters.held_out is not None:

@@ -12,7 +12,7 @@ from typing import Optional
 
 from encore.data.image_source import open_source
 from encore.runtime.atomic import file_digest
-from encore.runtime.parameters import limited, recipe_digest
+from encore.runtime.parameters import limited, read_parameters, recipe_digest
 from encore.runtime.refusal import Refusal
 from encore.runtime.stage import Stage, run_stage, stage_parser
 from encore.systems import barlow_twins
@@ -21,7 +21,9 @@ from encore.systems.isc_track1.backbones import BY_NAME, backbone_of, network_sh
 from encore.systems.momentum2_teacher import pretraining as momentum2_teacher
 from encore.systems.momentum2_teacher.published_files import check_backbone
 from encore.systems.momentum2_teacher.recipe import Momentum2Recipe
+from encore.training.loop import FROM_THE_START
 from encore.training.published_weights import checked_digest
+from encore.training.replay_step import add_replay_step, is_first, wanted
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,18 +65,32 @@ def main():
     parser.add_argument(
         "backbone", choices=sorted(BY_NAME), help="name of the backbone in the published test"
     )
+    add_replay_step(parser)
     arguments = parser.parse_args()
     backbone = backbone_of(arguments.backbone)
+    shape = network_shape(arguments.params, backbone.name)
+    if not is_first():  # a further process of a training: the first one keeps the records
+        every = read_parameters(arguments.params, "isc_track1.pretrain", PretrainParameters)
+        take_part(getattr(every, backbone.arch), shape)
+        return
     with Stage("isc_track1", "pretrain", backbone.name) as stage:
         parameters = getattr(stage.parameters(arguments.params, PretrainParameters), backbone.arch)
-        shape = network_shape(arguments.params, backbone.name)
         if parameters.published is not None:
             use_published(stage, backbone, parameters, shape)
         else:
             pretrain_now(stage, backbone, parameters, shape, arguments.params)
 
 
+def take_part(parameters, shape):
+    """Carry a share of the training that the first process records."""
+    if parameters.published is None:
+        method = by_barlow_twins if parameters.barlow_twins is not None else by_momentum2_teacher
+        method(None, parameters, shape, None, None)
+
+
 def use_published(stage, backbone, parameters, shape):
+    if wanted(FROM_THE_START) is not None:
+        raise Refusal("--replay-step: nothing is trained, the published weights are given")
     digest = checked_digest(parameters.published, parameters.sha256)
     check_backbone(parameters.published, shape)
     work = stage.work_folder(recipe_digest(parameters, digest))
@@ -102,22 +118,30 @@ def pretrain_now(stage, backbone, parameters, shape, path):
 
 
 def by_barlow_twins(stage, parameters, shape, work, made):
-    """Make the file `made` -> (steps, {"first_loss", "last_loss"})."""
+    """Make the file `made` -> (steps, {"first_loss", "last_loss"}); a further process has no stage, and
+    neither of the paths."""
     recipe = dataclasses.replace(parameters.barlow_twins, layers=shape.layers, width=shape.width)
-    stage.seed = recipe.seed
-    stage.need_shared_memory(recipe.shared_memory(), "batches of pictures")
-    result = barlow_twins.pretrain(recipe, open_source(parameters.images, class_folders=True), made)
+    _begin(stage, recipe)
+    result = barlow_twins.pretrain(recipe, _images(parameters), work, made)
     return result.steps, {"first_loss": result.losses[0], "last_loss": result.losses[-1]}
 
 
 def by_momentum2_teacher(stage, parameters, shape, work, made):
-    """Make the file `made` -> (steps, {"first_loss", "last_loss"}, None where nothing was left to do)."""
+    """As `by_barlow_twins`; the losses are None where nothing was left to do."""
     recipe = dataclasses.replace(parameters.momentum2_teacher, shape=shape)
-    stage.seed = recipe.seed
-    stage.need_shared_memory(recipe.shared_memory(), "batches of pictures")
-    source = open_source(parameters.images, class_folders=True)
-    result = momentum2_teacher.pretrain(recipe, source, work, made, resume=parameters.resume)
+    _begin(stage, recipe)
+    result = momentum2_teacher.pretrain(recipe, _images(parameters), work, made, resume=parameters.resume)
     return result.steps, {"first_loss": result.first_loss, "last_loss": result.last_loss}
+
+
+def _begin(stage, recipe):
+    if stage is not None:
+        stage.seed = recipe.seed
+        stage.need_shared_memory(recipe.shared_memory(), "batches of pictures")
+
+
+def _images(parameters):
+    return open_source(parameters.images, class_folders=True)
 
 
 if __name__ == "__main__":

@@ -35,7 +35,7 @@ class ExtractParameters:
 
 
 def main():
-    parser = stage_parser(__doc__)
+    parser = stage_parser(__doc__, maps=True)
     parser.add_argument("model", help="name of the stripped weights in models/isc_track2")
     arguments = parser.parse_args()
     with Stage("isc_track2", "extract", item=arguments.model) as stage:

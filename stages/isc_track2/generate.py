@@ -14,7 +14,7 @@ OUTPUT = "data/isc_100k_256"
 
 
 def main():
-    arguments = stage_parser(__doc__).parse_args()
+    arguments = stage_parser(__doc__, maps=True).parse_args()
     with Stage("isc_track2", "generate") as stage:
         parameters = stage.parameters(arguments.params, GenerateParameters)
         digest = recipe_digest(parameters.recipe(), stage.inputs("training_images", "foreign_images"))

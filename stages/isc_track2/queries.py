@@ -11,7 +11,7 @@ OUTPUT = "data/isc_queries"
 
 
 def main():
-    arguments = stage_parser(__doc__).parse_args()
+    arguments = stage_parser(__doc__, maps=True).parse_args()
     with Stage("isc_track2", "queries") as stage:
         parameters = stage.parameters(arguments.params, QueryParameters)
         digest = recipe_digest(

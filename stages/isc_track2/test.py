@@ -10,7 +10,9 @@ from typing import Optional, Tuple
 from encore.data.descriptors import read_descriptors, write_submission
 from encore.metrics.evidence.evidence_file import EvidenceFile
 from encore.runtime.parameters import limited, recipe_digest
+from encore.runtime.shard_map import on_cluster
 from encore.runtime.stage import Stage, run_stage, stage_parser
+from encore.search.spread_search import SearchHere, SpreadSearch
 from encore.search.stretching import Stretching
 from encore.systems.isc_track2.test import EvaluationRecipe, evaluate, make_submission, multi_scale
 
@@ -27,21 +29,22 @@ class TestParameters:
 
 
 def main():
-    parser = stage_parser(__doc__)
+    parser = stage_parser(__doc__, maps=True)
     parser.add_argument("model", help="name of the descriptors in descriptors/isc_track2")
     arguments = parser.parse_args()
     model = arguments.model
     with Stage("isc_track2", "test", item=model) as stage:
         parameters = stage.parameters(arguments.params, TestParameters)
         recipe = EvaluationRecipe(parameters.stretching, parameters.search, parameters.neighbours)
+        work = stage.work_folder(recipe_digest(parameters))
+        searches = SpreadSearch(os.path.join(work, "search")) if on_cluster() else SearchHere()
         folder = "descriptors/isc_track2/{}".format(model)
         sets = {
             name: multi_scale([read_set(folder, name, scale) for scale in parameters.scales])
             for name in ("queries", "references", "training")
         }
-        submission = make_submission(sets["queries"], sets["references"], sets["training"], recipe)
-        result = evaluate(submission, parameters.ground_truth, recipe)
-        work = stage.work_folder(recipe_digest(parameters))
+        submission = make_submission(sets["queries"], sets["references"], sets["training"], recipe, searches)
+        result = evaluate(submission, parameters.ground_truth, recipe, searches)
         for write, name, output in (
             (lambda path: write_submission(path, submission), "submission.h5", "submission/isc_track2/{}.h5"),
             (result.write_predictions, "predictions.csv", "predictions/isc_track2/{}.csv"),

@@ -6,6 +6,7 @@ from encore.runtime.stage import run_stage, stage_parser
 from encore.systems.isc.flags import add_published_flags
 from encore.systems.isc.parameters import training_recipe
 from encore.systems.isc.training_stage import TrainingJob, run_training_stage
+from encore.training.replay_step import add_replay_step
 
 JOB = TrainingJob(
     system="isc_track2",
@@ -17,7 +18,9 @@ JOB = TrainingJob(
 
 
 def main():
-    arguments = add_published_flags(stage_parser(__doc__)).parse_args()
+    parser = stage_parser(__doc__)
+    add_replay_step(parser)
+    arguments = add_published_flags(parser).parse_args()
     run_training_stage(JOB, training_recipe(arguments.params, "isc_track2"), arguments)
 
 

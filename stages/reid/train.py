@@ -24,6 +24,8 @@ from encore.systems.reid.training_batches import TrainingBatches
 from encore.systems.reid.training_pictures import open_training_pictures
 from encore.systems.reid.training_run import ReidRun, parameter_identity
 from encore.systems.reid.unnamed_places import completed
+from encore.training.loop import FROM_THE_START
+from encore.training.replay_step import add_replay_step, is_first, wanted
 
 START = "start_train"
 OUTPUT = "models/reid/{}"
@@ -49,6 +51,11 @@ def main():
     # Published: paths count from the script's folder; here from the caller's, as everywhere.
     config = arguments.config_path or "./params.json"
     if arguments.operation == START:
+        if "WORLD_SIZE" in os.environ or wanted(FROM_THE_START) is not None:
+            raise Refusal(
+                "--operation {}: starts a run in the background: leave it out to replay a step and under a "
+                "launcher of several processes, and give the run's whole path".format(START)
+            )
         return launch(config, arguments.sub_working_dir)
     if arguments.operation:
         warn(
@@ -71,12 +78,14 @@ def _parser():
         help="with {}: name of the run's folder in working_dir (default: the time); without: its whole "
         "path".format(START),
     )
+    add_replay_step(parser)
     return parser
 
 
 def warn(text):
-    """Print a warning."""
-    print("encore: warning: {}".format(text), file=sys.stderr)
+    """Print a warning, once where several processes carry a run."""
+    if is_first():
+        print("encore: warning: {}".format(text), file=sys.stderr)
 
 
 def launch(config, name):
@@ -91,7 +100,8 @@ def launch(config, name):
         environment["CUDA_VISIBLE_DEVICES"] = visible
     run = _run(params)
     run.check()
-    TrainingBatches(run.pictures, params).check(1 if visible is None else len(params.parallels))
+    devices = 1 if visible is None else len(params.parallels)
+    TrainingBatches(run.pictures, params).check(params.encore.replicas or devices)
     folder = RunFolder(os.path.abspath(folder_of(params.working_dir, name)))
     folder.refuse_other_weights()
     with folder.locked() as lock:
@@ -154,6 +164,9 @@ def train_by_hand(config, path):
             "killed run goes on by itself, or take a folder of another name".format(params.pretrain_snapshot)
         )
     run = _run(params)
+    if not is_first():  # a further process of the run: the first one keeps the records
+        train_reid(run, None)
+        return
     folder.refuse_other_weights()
     with folder.locked(), Stage(SYSTEM, "train_by_hand", item_of(path), seed=params.encore.seed) as stage:
         stage.recorded["parameters"] = params.as_mapping()
@@ -173,6 +186,9 @@ def item_of(path):
 def train_of_pipeline(path, name):
     """Train the run `name` of the parameter file `path`."""
     params = read_run(path, name)
+    if not is_first():  # a further process of the run: the first one keeps the records
+        train_reid(_run(params), None)
+        return
     with Stage(SYSTEM, "train", name, seed=params.encore.seed) as stage:
         stage.recorded["parameters"] = params.as_mapping()
         run = _run(params)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections import OrderedDict
 from typing import NamedTuple
 
 import torch
@@ -37,9 +38,37 @@ def drop_work(folder, but=None):
 
 
 def save(path, content):
-    """Write `content` atomically: `path` is the old file or the new one, never part of one."""
+    """Write `content` atomically: `path` is the old file or the new one, never part of one.
+
+    Equal content gives equal bytes, also where some of it was loaded from an earlier checkpoint (torch 1.7.1
+    alone names each storage by its address).
+    """
     with replacing(path) as file:
-        torch.save(content, file)
+        torch.save(_same_texts(content, {}, {}), file)
+
+
+def _same_texts(value, texts, made):
+    """`value` with one object for all equal texts in it. A pickle refers back to an object that it has
+    written before, and so tells a text of the program from the same text that was loaded.
+
+    texts, made: what was met so far, text -> the object for it, id -> what a container has become.
+    """
+    if type(value) is str:
+        return texts.setdefault(value, value)
+    if id(value) in made:
+        return made[id(value)]
+    if type(value) in (dict, OrderedDict):
+        made[id(value)] = found = type(value)()
+        for key, one in value.items():
+            found[_same_texts(key, texts, made)] = _same_texts(one, texts, made)
+        if type(value) is OrderedDict:  # a state dict has _metadata
+            vars(found).update(_same_texts(vars(value), texts, made))
+        return found
+    if type(value) is list:
+        made[id(value)] = found = []
+        found.extend(_same_texts(one, texts, made) for one in value)
+        return found
+    return tuple(_same_texts(one, texts, made) for one in value) if type(value) is tuple else value
 
 
 def load(path, keys, kind, name):

@@ -8,6 +8,11 @@ from encore.models.isc_network import CLASSIFIER_BLOCKS, Outputs
 from encore.training.distributed import ALONE, tree_sum
 from encore.training.replicas import GradientSum, leaf, rows_of, run_replicas
 
+COUNTS = (1, 2, 4)
+"""Numbers of processes that the classifier's blocks can be spread over."""
+BLOCKS_OVER = "the classifier's %d blocks are spread over" % CLASSIFIER_BLOCKS
+"""Why, for `Processes.refuse_unless`."""
+
 
 class ClassParallelStep:
     """Gradients of one batch, with the same bits on 1, 2 and 4 processes.

@@ -8,8 +8,14 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 
 from encore.runtime.shard_map import end_with_parent
+
+REFUSED = 2
+"""Exit status of a process that has said why it ends."""
+SECONDS_TO_END = 10.0
+"""For the first process after another was refused: the reason may be one that all of them share."""
 
 
 @contextlib.contextmanager
@@ -17,7 +23,8 @@ def further_processes(count):
     """Start `count` - 1 copies of this command as ranks 1 to `count` - 1, and make this process rank 0.
 
     Does nothing for a count of 1, and where WORLD_SIZE says that a launcher has started the processes. The
-    copies end with this process; when one of them fails, this process ends too, after its message.
+    copies end with this process; when one of them fails, this process ends too, after its message: where
+    that was a Refusal, which all of them may share, it first gets some seconds to end by itself.
     """
     if count == 1 or "WORLD_SIZE" in os.environ:
         yield
@@ -61,6 +68,8 @@ def _start(rank, shared):
 
 def _end_when_it_fails(copy):
     status = copy.wait()
+    if status == REFUSED:
+        time.sleep(SECONDS_TO_END)
     if status:
         print(
             "encore: a process of this run ended with status {}".format(status), file=sys.stderr, flush=True

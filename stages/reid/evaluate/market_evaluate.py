@@ -162,7 +162,9 @@ def read_features(path):
     """The MarketFeatures of a pickle of two or three arrays, (gallery, query[, multi-query]), read without
     running code; Refusal for anything else."""
     found = safe_load(path)
-    parts = [np.asarray(part) for part in found] if isinstance(found, (tuple, list)) else []
+    parts = list(found) if isinstance(found, (tuple, list)) else []
+    if not all(isinstance(part, np.ndarray) for part in parts):
+        parts = []
     if len(parts) not in (2, 3) or any(part.ndim != 2 or part.dtype.kind != "f" for part in parts):
         raise Refusal(
             "{}: expected a pickle of (gallery, query) features, two matrices of numbers, found {}: remove "

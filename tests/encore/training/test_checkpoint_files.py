@@ -1,7 +1,9 @@
 """Files of a run's progress: names within an epoch, and what a kill leaves."""
 
+import struct
 import subprocess
 import sys
+import zipfile
 
 import pytest
 import torch
@@ -56,3 +58,36 @@ def test_the_scheduler_state_is_what_torch_writes():
 def test_a_run_of_another_network_loads_none_of_the_isc_network(name):
     command = "import sys, %s; sys.exit('encore.models.isc_network' in sys.modules)" % name
     assert subprocess.run([sys.executable, "-c", command]).returncode == 0
+
+
+def test_a_loaded_text_and_one_of_the_program_give_the_same_bytes(tmp_path):
+    def content(text):
+        state = torch.nn.Linear(2, 3).eval().state_dict()
+        for tensor in state.values():
+            tensor.zero_()
+        shared = [1, text]
+        inner = {"step": text, "pair": (text, 2)}
+        return {"state": state, text: 1, "inner": inner, "one": shared, "two": shared}
+
+    again = "".join(["st", "ep"])
+    assert again == "step" and again is not "".join(["s", "tep"])
+    checkpoint_files.save(str(tmp_path / "a"), content("step"))
+    checkpoint_files.save(str(tmp_path / "b"), content(again))
+    assert entries(tmp_path / "a") == entries(tmp_path / "b")
+    loaded = torch.load(str(tmp_path / "b"))
+    assert loaded["one"] is loaded["two"] and loaded["state"]._metadata == content(again)["state"]._metadata
+
+
+def entries(path):
+    """(the pickle, [bytes of each storage]); storages by their numbers: torch 1.7.1 names them by their
+    addresses."""
+    with zipfile.ZipFile(str(path)) as archive:
+        names = archive.namelist()
+        pickled = archive.read(next(name for name in names if name.endswith("/data.pkl")))
+        storages = {name.rpartition("/")[2]: archive.read(name) for name in names if "/data/" in name}
+    keys = {b"X" + struct.pack("<I", len(key)) + key.encode(): key for key in storages}
+    ordered = sorted(keys, key=pickled.index)
+    for number, key in enumerate(ordered):
+        pickled = pickled.replace(key, b"storage %d" % number)
+    assert len(ordered) == 2
+    return pickled, [storages[keys[key]] for key in ordered]

@@ -30,6 +30,11 @@ def work(what, folder):
         file.write(" ".join([str(os.getpid())] + [os.environ.get(name, "-") for name in names]))
     if what == "fail" and rank == "1":
         sys.exit(7)
+    if what == "refuse" and rank == "1":
+        sys.exit(2)
+    if what == "refuse":
+        time.sleep(1)
+        sys.exit("the reason that all of them share")
     if what in ("fail", "wait"):
         time.sleep(300)
 
@@ -88,6 +93,12 @@ def test_the_run_ends_with_the_status_of_a_process_that_fails(start):
     run = start(2, "fail")
     assert run.wait(30) == 7
     assert "a process of this run ended with status 7" in run.stderr.read()
+
+
+def test_a_refusal_that_all_share_is_said_by_the_first_process_alone(start):
+    run = start(2, "refuse")
+    assert run.wait(60) == 1
+    assert run.stderr.read().splitlines() == ["the reason that all of them share"]
 
 
 def test_a_killed_run_leaves_no_process_behind(start, tmp_path):

@@ -1,13 +1,8 @@
-"""The loop's order of events, and its refusal."""
+"""The loop's order of events, and the record of its steps."""
 
-import math
-
-import pytest
-
-from encore.runtime.refusal import Refusal
 from encore.training.checkpoint_files import Position
 from encore.training.journal import Journal
-from encore.training.loop import Run, StepResult, refuse_unless_finite, train
+from encore.training.loop import Run, StepResult, train
 
 
 def run(events, epochs=2, iterations=4, save_every=3):
@@ -52,13 +47,6 @@ def test_a_resumed_run_does_the_rest():
     train(run(events))
     assert train(run(rest), Position(0, 3)) == 5 and rest == events[4:]
     assert train(run(rest), Position(2, 0)) == 0
-
-
-@pytest.mark.parametrize("loss", [math.nan, math.inf, -math.inf])
-def test_a_loss_that_is_not_finite_is_refused_with_its_step(loss):
-    refuse_unless_finite(1.0, {"ce": 1.0}, 0, 0)
-    with pytest.raises(Refusal, match=r"loss of epoch 3, step 7 is .*ce 2, kd nan"):
-        refuse_unless_finite(loss, {"kd": math.nan, "ce": 2.0}, 3, 7)
 
 
 def test_the_journal_averages_by_epoch_and_forgets_what_is_done_again(tmp_path):

@@ -262,10 +262,12 @@ def published(size, monkeypatch):
 
 
 def write_weights(path, layers=(3, 4, 6, 3), block=Bottleneck):
-    """torchvision's file of a ResNet in form, each tensor one number repeated, which takes no room."""
+    """torchvision's file of a ResNet in form; all tensors lie in one storage, which takes little room."""
     state = ResNet(layers, block=block, classes=1000).state_dict()
     path.parent.mkdir(parents=True)
-    torch.save({name: torch.full((), 0.01).expand(value.shape) for name, value in state.items()}, str(path))
+    shared = torch.full((max(value.numel() for value in state.values()),), 0.01)
+    tensors = {name: shared[: value.numel()].view(value.shape) for name, value in state.items()}
+    torch.save(tensors, str(path))
 
 
 class Stepped(Exception):

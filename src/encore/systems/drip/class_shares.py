@@ -7,7 +7,7 @@ from collections import Counter, OrderedDict
 import torch
 
 from encore.losses.arcface import class_columns
-from encore.training.distributed import Processes
+from encore.training.distributed import Processes, others_reached
 
 KERNEL = "criterion.kernel"
 MOMENTS = ("exp_avg", "exp_avg_sq")
@@ -39,7 +39,8 @@ class RowShares:
         if self.processes.count == 1 or not self._any(raised):
             return raised
         found = [None] * self.processes.count
-        torch.distributed.all_gather_object(found, dict(raised))
+        with others_reached():
+            torch.distributed.all_gather_object(found, dict(raised))
         return dict(sum(map(Counter, found), Counter()))
 
     def _any(self, raised):
@@ -89,6 +90,8 @@ def whole_optimizer(optimizer, head):
         return optimizer
     state = optimizer.state_dict()
     place = state["param_groups"][-1]["params"][-1]
+    if place not in state["state"]:  # before the first update
+        return optimizer
     moments = dict(state["state"][place])
     moments.update({name: whole_columns(moments[name], head) for name in MOMENTS})
     return Whole(dict(state, state={**state["state"], place: moments}))

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from encore.data.descriptors import Submission, read_attributes
+from encore.data.hdf5_file import dataset, opened
 from encore.runtime.atomic import replacing
 from encore.runtime.refusal import Refusal
 from encore.search.tiling import BLOCK, first_row_not_finite, rows_of, same_width
@@ -84,11 +85,8 @@ def open_descriptors(path, kind=REFERENCES):
     Refuses, naming file and data set: a missing data set, vectors that are not rows of float32, ids that are
     not text, and what write_descriptors refuses.
     """
-    import h5py
-
-    read_attributes(path)  # refuses what is no HDF5 file
     rows, ids = {}, {}
-    with h5py.File(os.fspath(path), "r") as store:
+    with opened(path) as store:
         for name in ("query", "reference"):
             rows[name] = StoredRows(path, name, _shape(store, path, name))
             ids[name] = _read_ids(store, path, name + "_ids")
@@ -118,10 +116,8 @@ class StoredRows:
 
     def read(self, first, last):
         """float32 (last - first, d): the rows `first` to `last` - 1; Refusal when one is not finite."""
-        import h5py
-
-        with h5py.File(self.path, "r") as store:
-            rows = store[self.name][first:last]
+        with opened(self.path) as store:
+            rows = dataset(store, self.name, self.path)[first:last]
         _check_finite(self.path, self.name, rows, first)
         return rows
 
@@ -163,9 +159,9 @@ def _read_ids(store, path, name):
 
 
 def _dataset(store, path, name):
-    if name not in store:
-        raise Refusal("{}: expected a data set {!r}, found {}".format(path, name, sorted(store)))
-    return store[name]
+    if name not in list(store):
+        raise Refusal("{}: expected a data set {!r}, found {}".format(path, name, sorted(store)[:20]))
+    return dataset(store, name, path)
 
 
 def _ids_of(descriptors, name):

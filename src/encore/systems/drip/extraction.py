@@ -12,8 +12,10 @@ from encore.data.loader_processes import made_in_order
 from encore.runtime.atomic import replacing
 from encore.runtime.numerics import exact
 from encore.runtime.parameters import limited
+from encore.runtime.placed_network import PlacedNetwork
 from encore.runtime.progress import progress
 from encore.runtime.refusal import Refusal
+from encore.runtime.shard_map import DEVICE, ReadingAhead, map_units, on_cluster
 from encore.runtime.shared_memory import loader_bytes
 from encore.search.tiling import first_row_not_finite
 from encore.systems.drip.clean_view import NORMALISATIONS, VIEW_SIZE, clean_view, three_channels
@@ -96,38 +98,50 @@ def extract(network, width, pictures, ids, recipe, folder, name, workers=0, devi
     pictures.require(ids)
     chunks = DescriptorChunks(folder, name, (len(ids), width), recipe.batch * recipe.batches_per_chunk)
     missing = chunks.missing()
-    batches = [
-        (first, min(first + recipe.batch, end))
-        for begin, end in (chunks.ranges[number] for number in missing)
-        for first in range(begin, end, recipe.batch)
-    ]
-    views = _views(pictures, ids, recipe.size, batches, workers)
-    described = _described(
-        network.eval(), progress(views, len(batches), "batches of " + name), recipe, device
+    placed = PlacedNetwork(network.eval(), device)
+    work = map_units(
+        lambda: _ChunkWriter(placed, chunks, pictures, ids, recipe, workers), missing, 1, DEVICE, [folder]
     )
-    for number in missing:
-        begin, end = chunks.ranges[number]
-        rows = np.concatenate([next(described) for _ in range(begin, end, recipe.batch)])
-        bad = first_row_not_finite(rows)
-        if bad is not None:
-            raise Refusal(
-                "{}: its descriptor holds NaN or infinity: look at that picture and at the network".format(
-                    ids[begin + bad]
-                )
-            )
-        chunks.write(number, rows)
-    for _ in described:  # lets the progress bar and the loader end
+    for _ in progress(work, len(missing), "chunks of " + name) if on_cluster() else work:
         pass
     return chunks
 
 
-def _described(network, views, recipe, device):
+class _ChunkWriter(ReadingAhead):
+    """Number of a chunk -> its file, written; views are read ahead of the network."""
+
+    def __init__(self, placed, chunks, pictures, ids, recipe, workers):
+        self.placed, self.chunks, self.pictures, self.ids = placed, chunks, pictures, ids
+        self.recipe, self.workers = recipe, workers
+
+    def each(self, units):
+        step, name = self.recipe.batch, self.chunks.name
+        ranges = [self.chunks.ranges[number] for number in units]
+        batches = [
+            (first, min(first + step, end)) for begin, end in ranges for first in range(begin, end, step)
+        ]
+        views = _views(self.pictures, self.ids, self.recipe.size, batches, self.workers)
+        described = _described(self.placed, progress(views, len(batches), "batches of " + name), self.recipe)
+        for number, (begin, end) in zip(units, ranges):
+            rows = np.concatenate([next(described) for _ in range(begin, end, step)])
+            bad = first_row_not_finite(rows)
+            if bad is not None:
+                raise Refusal(
+                    "{}: its descriptor holds NaN or infinity: look at that picture and at the "
+                    "network".format(self.ids[begin + bad])
+                )
+            yield self.chunks.write(number, rows)
+        for _ in described:  # lets the progress bar and the loader end
+            pass
+
+
+def _described(placed, views, recipe):
     for pixels in views:
         with torch.no_grad(), exact():
-            inputs = normalised_pixels(pixels.to(device), recipe.normalisation)
-            found = network(inputs)
+            inputs = normalised_pixels(pixels.to(placed.device), recipe.normalisation)
+            found = placed.network(inputs)
             if recipe.flip:
-                found = UnitNorm()(found + network(inputs.flip(2)))
+                found = UnitNorm()(found + placed.network(inputs.flip(2)))
             yield found.float().cpu().numpy()
 
 

@@ -6,7 +6,9 @@ import ast
 import os
 from typing import NamedTuple, Optional
 
-from encore.runtime.refusal import Refusal
+from encore.runtime.bounded_file import read_bounded
+from encore.runtime.refusal import Refusal, brief
+from encore.runtime.yaml_limits import BAD_VALUE, read_yaml_text
 
 
 class ModelConfig(NamedTuple):
@@ -106,6 +108,9 @@ WITHOUT_EFFECT = (
     "arc_w_prop_v",
 )
 """The published trainer overwrites them, or they say where and on which devices it runs."""
+LONGEST_LINE = 4096
+LARGEST = 1 << 18
+"""Bytes: 256 KiB, ten times a published configuration."""
 SIDES = ("OUTPUT_WH", "model_resolution")
 START = ("start_ckpt", "build_w_matrix", "pretrained_bb")
 KNOWN = {*RECIPE, *OWN_RECIPE, *STAGE, *NETWORK, *PLACES, *FIXED, *WITHOUT_EFFECT, *SIDES, *START}
@@ -153,7 +158,7 @@ def _of_type(path, values, name, kinds, default):
     value = values.get(name, default)
     if not isinstance(value, kinds):
         names = " or ".join(kind.__name__ for kind in kinds)
-        raise Refusal("{}: {}: expected {}, found {!r}".format(path, name, names, value))
+        raise Refusal("{}: {}: expected {}, found {}".format(path, name, names, brief(value)))
     return value
 
 
@@ -181,18 +186,23 @@ def _yaml(path):
     import yaml
 
     try:
-        values = yaml.safe_load(_text(path))
-    except yaml.YAMLError as error:
+        values = yaml.load(read_yaml_text(path, yaml.SafeLoader), yaml.SafeLoader)
+    except OSError as error:
+        raise _unreadable(path, error) from None
+    except (yaml.YAMLError,) + BAD_VALUE as error:
         raise Refusal("{}: not valid YAML: {}".format(path, " ".join(str(error).split()))) from None
     if not isinstance(values, dict):
-        raise Refusal("{}: expected names and values, found {!r}".format(path, values))
+        raise Refusal("{}: expected names and values, found {}".format(path, brief(values)))
     return {str(name): value for name, value in values.items()}
 
 
 def _python(path):
+    text = _text(path)
+    if max(map(len, text.splitlines()), default=0) > LONGEST_LINE:  # below what Python's parser has room for
+        raise Refusal("{}: a line of more than {} characters: write it on several".format(path, LONGEST_LINE))
     try:
-        module = ast.parse(_text(path))
-    except (SyntaxError, ValueError) as error:
+        module = ast.parse(text)
+    except (SyntaxError, ValueError, MemoryError, RecursionError) as error:
         raise Refusal("{}: not valid Python: {}".format(path, error)) from None
     classes = [node for node in module.body if isinstance(node, ast.ClassDef)]
     values = _assigned_in(module.body)
@@ -208,7 +218,7 @@ def _assigned_in(statements):
     for name, value in (pair for node in statements for pair in _assigned(node)):
         try:
             values[name] = ast.literal_eval(value)
-        except ValueError:
+        except (ValueError, TypeError, MemoryError, RecursionError):
             values[name] = COMPUTED
     return values
 
@@ -224,7 +234,10 @@ def _assigned(node):
 
 def _text(path):
     try:
-        with open(os.fspath(path), encoding="utf-8") as file:
-            return file.read()
+        return read_bounded(os.fspath(path), LARGEST).decode("utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise Refusal("{}: cannot be read ({}): mend the path".format(path, error)) from None
+        raise _unreadable(path, error) from None
+
+
+def _unreadable(path, error):
+    return Refusal("{}: cannot be read ({}): mend the path".format(path, error))

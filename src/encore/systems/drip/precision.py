@@ -8,6 +8,7 @@ import math
 import torch
 
 from encore.runtime.refusal import Refusal
+from encore.training.numerical_fault import check_scale
 
 
 def check_precision(bits, kind=None):
@@ -40,23 +41,31 @@ class Precision:
         """What to call backward on."""
         return loss if self.scaler is None else self.scaler.scale(loss)
 
+    def unscale(self, optimizer, parameters, processes, own):
+        """Take the scale out of the gradients -> whether `update` will skip them, since one is not finite; in
+        float32 never. For parameters, processes and own see `update`."""
+        if self.scaler is None:
+            return False
+        self._agree(own, processes)
+        self.scaler.unscale_(optimizer)
+        norms = [torch.linalg.vector_norm(parameter.grad) for parameter in parameters]
+        if torch.stack(norms).isfinite().all():
+            return False
+        return not all(bool(parameter.grad.isfinite().all()) for parameter in parameters)  # a norm overflows
+
+    def refuse_further_skip(self):
+        """NumericalFault where one more skipped update would bring the scale below 1."""
+        check_scale(self.scaler.get_scale() * self.scaler.get_backoff_factor())
+
     def update(self, optimizer, parameters, largest_norm, processes, own):
-        """Clip the gradients and update -> whether the scaler skipped it, since one of them was not finite.
+        """Clip the gradients, which `unscale` has seen, and update -> whether the scaler skipped it, since
+        one of them was not finite.
 
         parameters: all of them. largest_norm: of all gradients together. own: the parameters among them of
-        which each of `processes` holds a part; of the others all hold the same. In float32 a norm that is not
-        finite is a Refusal, before the update.
+        which each of `processes` holds a part; of the others all hold the same.
         """
-        if self.scaler is not None:
-            self._agree(own, processes)
-            self.scaler.unscale_(optimizer)
-        norm = clip(parameters, largest_norm, processes, own)
+        clip(parameters, largest_norm, processes, own)
         if self.scaler is None:
-            if not math.isfinite(norm):
-                raise Refusal(
-                    "the norm of the gradients is %g, expected a finite number: no update was made; lower "
-                    "init_lr or look at the batch's pictures" % norm
-                )
             optimizer.step()
             return False
         before = self.scaler.get_scale()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import glob
 import os
-import pickle
 import warnings
 from collections import OrderedDict
 from typing import NamedTuple, Tuple
@@ -12,7 +11,7 @@ from typing import NamedTuple, Tuple
 import torch
 
 from encore.runtime.refusal import Refusal
-from encore.runtime.safe_load import ALLOWED, safe_load
+from encore.runtime.safe_load import safe_load
 from encore.training import checkpoint_files
 
 LIGHTNING_VERSION = "1.4.9"
@@ -44,12 +43,7 @@ def read_container(path):
     of that name. Refusal, naming the file, for a damaged one, one that asks for any other code, and one
     without the keys of such a container.
     """
-    try:
-        content = safe_load(path)
-    except Refusal as refusal:
-        if not any("asks to run %s." % package in str(refusal) for package in INERT_PACKAGES):
-            raise
-        content = _load_inert(path)
+    content = safe_load(path, inert=INERT_PACKAGES)
     missing = [key for key in KEYS if not isinstance(content, dict) or key not in content]
     if missing or not isinstance(content[STATE], dict):
         raise Refusal(
@@ -163,43 +157,3 @@ def _current_name(key):
         rest = key[len("backbone.") :] if key.startswith("backbone.") else None
         return key if rest is None or rest.split(".")[0].isdigit() else "backbone.0." + rest
     return key.replace("backbone.module.", "backbone.", 1) if key.startswith("backbone.module.") else key
-
-
-class _Inert:
-    """Stands for a class of Lightning; made or filled, it does nothing."""
-
-    def __init__(self, *_, **__):
-        pass
-
-    def __setstate__(self, _):
-        pass
-
-
-class _InertUnpickler(pickle.Unpickler):
-    def find_class(self, module, name):
-        if module.split(".")[0] in INERT_PACKAGES:
-            return type(name, (_Inert,), {"__module__": module})
-        if name not in ALLOWED.get(module, ()):
-            raise Refusal("%s.%s" % (module, name))
-        return super().find_class(module, name)
-
-
-class _InertPickle:
-    """What torch.load asks of a pickle module."""
-
-    __name__ = __name__
-    Unpickler = _InertUnpickler
-
-    @staticmethod
-    def load(file, **options):
-        return _InertUnpickler(file, **options).load()
-
-
-def _load_inert(path):
-    try:
-        return torch.load(path, map_location="cpu", pickle_module=_InertPickle, weights_only=False)
-    except Refusal as forbidden:
-        raise Refusal(
-            "%s asks to run %s when loaded, expected tensors, numbers and names of callbacks only: do not "
-            "use this file unless you know who made it" % (path, forbidden)
-        ) from None

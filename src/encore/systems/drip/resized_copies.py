@@ -11,7 +11,7 @@ from typing import Optional
 from encore.data.image_source import open_source
 from encore.data.images import RejectedImage, decode_image
 from encore.data.manifest import NAME, Manifest, verify_manifest
-from encore.data.shard_writing import REJECTED, Rejected, write_data_set
+from encore.data.shard_writing import REJECTED, Rejected, remove_records, write_data_set
 from encore.runtime.atomic import replacing
 from encore.runtime.parameters import limited
 from encore.runtime.refusal import Refusal
@@ -143,6 +143,7 @@ def _kept(target, parameters, digest):
     if manifest.recipe_digest == digest and not verify_manifest(target):
         with open(os.path.join(target, REJECTED), encoding="utf-8") as file:
             if len(json.load(file)) <= parameters.max_rejected:
+                remove_records(target)
                 return manifest
     shutil.rmtree(target)
     return None

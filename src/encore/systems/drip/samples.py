@@ -16,7 +16,8 @@ import numpy as np
 
 from encore.metrics.predictions import PairIds, read_ground_truth
 from encore.runtime.atomic import replacing
-from encore.runtime.refusal import Refusal
+from encore.runtime.bounded_file import file_size
+from encore.runtime.refusal import Refusal, brief
 from encore.runtime.safe_load import PICKLE_STARTS, safe_load
 from encore.runtime.seeds import derive_seed
 
@@ -51,6 +52,8 @@ ID_SPACES = {
 }
 """By first letter. Q: 50,000 a phase. F: frames of DFDC videos, which no published model uses."""
 
+LARGEST_LIST = 1 << 26
+"""Bytes of a list of ids: 64 MiB, four times the longest published one."""
 SYNTHETIC = "_SYN"
 """Behind the id of an augmented view: T000000_SYN."""
 
@@ -145,8 +148,8 @@ def read_id_list(path, letter):
     for row, entry in enumerate(entries):
         if not isinstance(entry, str) or not space.holds(entry):
             raise Refusal(
-                "{}: entry {}: expected an id like {}, found {!r}: give the list of {}".format(
-                    path, row, space.sample_id(0), entry, space.folder
+                "{}: entry {}: expected an id like {}, found {}: give the list of {}".format(
+                    path, row, space.sample_id(0), brief(entry), space.folder
                 )
             )
     ids = SampleIds(entries)
@@ -162,6 +165,7 @@ def read_id_list(path, letter):
 
 def _opened(path):
     try:
+        file_size(str(path), LARGEST_LIST)
         return open(str(path), "rb")
     except OSError as error:
         raise Refusal(

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import os
 from typing import NamedTuple, Tuple
 
-from PIL import Image
-
 from encore.data.augment.screenshot import ScreenshotTemplate
 from encore.data.image_source import open_source
+from encore.data.images import RejectedImage, open_image
+from encore.data.inner_names import is_file_name
 from encore.runtime.atomic import replacing
-from encore.runtime.refusal import Refusal
+from encore.runtime.json_file import read_json_file
+from encore.runtime.refusal import Refusal, brief
 from encore.systems.drip.samples import ID_SPACES
 
 BOXES = "bboxes.json"
@@ -117,8 +117,7 @@ def _is_query(name):
 def _read_boxes(path):
     """Name -> (left, upper, right, lower) in the file's order."""
     try:
-        with open(path, encoding="utf-8") as file:
-            content = json.load(file)
+        content = read_json_file(path)
     except OSError as error:
         raise Refusal(
             "{}: cannot be read ({}): put the published file there".format(path, error.strerror)
@@ -132,7 +131,7 @@ def _read_boxes(path):
 
 def _box(path, name, box):
     if (
-        os.path.basename(name) == name
+        is_file_name(name)
         and isinstance(box, list)
         and [type(side) for side in box] == [int] * 4
         and 0 <= box[0] < box[2]
@@ -141,16 +140,16 @@ def _box(path, name, box):
         return tuple(box)
     raise Refusal(
         "{}: {}: expected the name of a file and [left, upper, right, lower] in pixels, found {}".format(
-            path, name, box
+            path, name, brief(box)
         )
     )
 
 
 def _check_place(path, box):
     try:
-        with Image.open(path) as image:
+        with open_image(path) as image:
             width, height = image.size
-    except (OSError, SyntaxError, ValueError) as error:
+    except RejectedImage as error:
         raise Refusal("{}: not a readable picture ({}): copy it again".format(path, error)) from None
     if box[0] >= width or box[1] >= height:
         raise Refusal(

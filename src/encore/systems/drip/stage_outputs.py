@@ -24,11 +24,11 @@ def versions(folder):
     """Paths of the version folders below `folder`, the output of a stage, in the order of their numbers."""
     logs = os.path.join(str(folder), LOGS)
     found = [
-        (int(VERSION.fullmatch(name).group(1)), os.path.join(logs, name))
+        os.path.join(logs, name)
         for name in (os.listdir(logs) if os.path.isdir(logs) else [])
         if VERSION.fullmatch(name)
     ]
-    return [path for _, path in sorted(found)]
+    return sorted(found, key=_number)
 
 
 def open_version(folder, identity):
@@ -46,7 +46,10 @@ def open_version(folder, identity):
         if _content(os.path.join(path, HPARAMS)) == text:
             break
     else:
-        number = int(VERSION.fullmatch(os.path.basename(there[-1])).group(1)) + 1 if there else 0
+        if there and _is_only_begun(there[-1]):
+            number = _number(there[-1])
+        else:
+            number = _number(there[-1]) + 1 if there else 0
         path = os.path.join(str(folder), LOGS, "version_%d" % number)
         os.makedirs(path, exist_ok=True)
         with replacing(os.path.join(path, HPARAMS), "w") as file:
@@ -159,6 +162,15 @@ class CheckpointFolder:
         for name in os.listdir(self.folder):
             if (NAME.fullmatch(name) and name not in kept) or ".tmp-" in name:
                 os.unlink(os.path.join(self.folder, name))
+
+
+def _number(version):
+    return int(VERSION.fullmatch(os.path.basename(version)).group(1))
+
+
+def _is_only_begun(version):
+    """Whether a run was killed before it had said in `version` what it is: nothing of it is there."""
+    return not any(os.path.exists(os.path.join(version, name)) for name in (HPARAMS, CHECKPOINTS))
 
 
 def _content(path):

@@ -14,7 +14,7 @@ from encore.systems.drip.record import HISTORY, Record, epochs_of, read_history
 from encore.systems.drip.stage_outputs import MONITOR, CheckpointFolder, open_version
 from encore.systems.drip.stage_run import StageRun
 from encore.systems.drip.training_steps import TRAINING_SUMS, VALIDATION_SUMS, DripTraining
-from encore.training import loop
+from encore.training import loop, replay_step
 from encore.training.checkpoint_files import Position
 from encore.training.distributed import join_processes, processes_key
 
@@ -44,7 +44,12 @@ def train_stage(run: StageRun, folder, device=None, on_step=None):
     on the folder. When it stops may differ: a run whose epochs suffice by now does none, and what it has of a
     further one is removed. device: "cpu" or "cuda", by default what is there. on_step(epoch, step,
     StepResult): called after each step. Raises Refusal for values, weights and pictures that do not fit, for
-    a loss that is not finite, and where augmentation steps raise too often.
+    a step with a numerical fault, where augmentation steps raise too often, and where another process of the
+    run is lost. With --replay-step no checkpoint and no record is written.
+
+    Processes share a batch's rows and the kernel's columns. Theirs and one process's sums of gradients round
+    differently: of the same state, every gradient of a step agrees to 1e-5 of the largest of its tensor. The
+    same number of processes gives the same bits.
     """
     processes, device = join_processes(device, processes_key(SYSTEM))
     training = DripTraining(run, processes, device)
@@ -65,7 +70,7 @@ def train_stage(run: StageRun, folder, device=None, on_step=None):
         start = Position(0, 0)
         if run.values.makes_centroids:
             _set_centroids(run, training, folder)
-    if processes.is_first:
+    if processes.is_first and replay_step.wanted(start) is None:
         checkpoints.drop([name for name, _ in training.best.kept], but=source)
     done = _run_through(run, training, checkpoints, start, version, on_step)
     return _trained(run, training, checkpoints, version, source, done)
@@ -94,21 +99,22 @@ def _set_centroids(run, training, folder):
 def _run_through(run, training, checkpoints, start, version, on_step):
     """Do all steps from `start` on -> their number. The global random numbers are left alone."""
     recipe, batches, rows = run.recipe, run.data.batches, training.shares.rows
-    record = (
-        Record(version, batches.steps, recipe.print_every, start) if training.processes.is_first else None
-    )
+    looks = replay_step.wanted(start) is not None
+    writes = training.processes.is_first and not looks
+    record = Record(version, batches.steps, recipe.print_every, start) if writes else None
 
     def save(position):
         if position.step:
-            return training.save(checkpoints, position)
+            return None if looks else training.save(checkpoints, position)
         epoch = position.epoch - 1
         row = training.end_epoch(
             epoch, batches.validation(epoch, recipe.limit_val_batches, recipe.workers, rows)
         )
         if record is not None:
             record.epoch(epoch, row)
-        training.save(checkpoints, position)
+        path = None if looks else training.save(checkpoints, position)
         training.follow_validation()
+        return path
 
     def recorded(epoch, step, result, seconds, waited):
         if record is not None:
@@ -129,6 +135,9 @@ def _run_through(run, training, checkpoints, start, version, on_step):
         recorded,
         recipe.save_every,
         training.ended,
+        networks=(training.network,),
+        addresses=batches.pictures,
+        folder=version,
     )
     try:
         with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):

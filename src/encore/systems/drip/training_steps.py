@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 
 from encore.runtime.refusal import Refusal
@@ -19,6 +21,7 @@ from encore.systems.drip.precision import Precision
 from encore.systems.drip.stage_outputs import HPARAMS, MONITOR, BestCheckpoints, checkpoint_name
 from encore.systems.drip.step_failures import StepFailures
 from encore.training import checkpoint_files, loop
+from encore.training.numerical_fault import check_step
 
 CALLBACK = "ModelCheckpoint"
 TRAINING_SUMS = ("trn_loss", "trn_qry_acc")
@@ -57,7 +60,8 @@ class DripTraining:
         return self.optimizer.param_groups[0]["lr"]
 
     def step(self, epoch, number, batch):
-        """One update with a ViewBatch -> StepResult; the loss is checked before it.
+        """One update with a ViewBatch -> StepResult; NumericalFault instead, on all processes, for what
+        `check_step` finds, before anything is counted.
 
         Published: on the augmented views alone; with do_ref_trn some epochs take half of each loss.
         """
@@ -72,15 +76,24 @@ class DripTraining:
         loss = sum(part.loss for part in found) / len(found)
         accuracy = _share_equal(found[0].predictions, batch.classes)
         value, terms = loss.item(), {"trn_qry_acc": accuracy}
-        loop.refuse_unless_finite(value, terms, epoch, number)
         self.precision.scaled(loss).backward()
         self._through_backbone(own, leaves)
+        self._check(value, terms, batch.augmented)
         kernel = list(self.network.criterion.parameters())
         self.skipped += self.precision.update(
             self.optimizer, self.parameters, self.recipe.clip_grad_norm, self.processes, kernel
         )
         self._count(batch, dict(terms, trn_loss=value))
         return loop.StepResult(value, terms, self.rate)
+
+    def _check(self, loss, terms, pictures):
+        """Gradients that are not finite in half precision are no fault: the scaler skips their update."""
+        kernel = list(self.network.criterion.parameters())
+        skips = self.precision.unscale(self.optimizer, self.parameters, self.processes, kernel)
+        if skips and math.isfinite(loss):
+            self.precision.refuse_further_skip()
+        named = [] if skips else self.network.named_parameters()
+        check_step(loss, terms, named, pictures, self.processes, self.device)
 
     def _embedded(self, view, count):
         """Own views -> (their descriptors, or None without a view; those of the whole batch, without
@@ -149,7 +162,12 @@ class DripTraining:
         sums, self.sums = self.sums, dict.fromkeys(self.sums, 0)
         values = {name: sums[name] / sums["rows"] for name in TRAINING_SUMS}
         values.update(self.validate(validation))
-        loop.refuse_unless_finite(values["val_loss"], values, epoch, self.values.steps)
+        if not math.isfinite(values["val_loss"]):
+            raise Refusal(
+                "%s training: after epoch %d the loss of the validation is %g, expected a finite number: "
+                "look at the epoch's last step with --replay-step %d:%d, then lower init_lr or mend the "
+                "pictures" % (SYSTEM, epoch, values["val_loss"], epoch, self.values.steps - 1)
+            )
         self.row = {name + "_epoch": value for name, value in values.items()}
         self.row["lr"], self.epochs = self.rate, epoch + 1
         return self.row
@@ -166,19 +184,21 @@ class DripTraining:
         )
 
     def save(self, folder, position):
-        """Write the checkpoint at `position` into a CheckpointFolder (all processes must call)."""
+        """Write the checkpoint at `position` into a CheckpointFolder -> its path (all processes must
+        call)."""
         best = None
         if not position.step:
             name = checkpoint_name(self.epochs - 1, self.row)
             best = name if self.best.take(name, self.row[MONITOR]) else None
         network = whole_network(self.network)
         optimizer = whole_optimizer(self.optimizer, self.network.criterion)
+        paths = folder.paths_at(position, best)
         if self.processes.is_first:
-            paths = folder.paths_at(position, best)
             for path in paths:
                 self._write(path, position, network, optimizer)
             folder.drop([name for name, _ in self.best.kept], but=paths[-1])
         self.processes.barrier()
+        return paths[-1]
 
     def _write(self, path, position, network, optimizer):
         ours = {

@@ -81,6 +81,14 @@ class ViewBatches:
         parts = self._parts(order)[first_step:]
         return self._made([_Key("training", epoch, part, clean, True) for part in parts], workers, rows)
 
+    def pictures(self, epoch, step):
+        """What the training's batch at a step of an epoch is made of: a list of "<picture>, view seed
+        <number>" in the order of its rows."""
+        classes = self._parts(permutation(self.seed, SYSTEM, epoch, len(self.views)))[step].tolist()
+        names = self.views.samples.classes
+        seeds = [view_seed(self.seed, "training", epoch, class_) for class_ in classes]
+        return ["%s, view seed %d" % (names[class_], seed) for class_, seed in zip(classes, seeds)]
+
     def validation(self, epoch, share=0.05, workers=0, rows=slice(None)):
         """Iterate over the ViewBatches that validate after an epoch, with both views: `validation_steps` of
         an order and of draws of their own. Published quirk: of the training pictures."""
@@ -114,6 +122,12 @@ class ViewBatches:
         return made_in_order(_Making(self.views, self.seed, rows), keys, workers)
 
 
+def view_seed(seed, what, number, class_):
+    """The seed of a class's augmented view in epoch or pass `number`; what: training, validation or
+    centroids."""
+    return derive_seed(seed, SYSTEM, "view", what, number, class_)
+
+
 class _Key(NamedTuple):
     """What decides on a batch: its classes, int64 (b,), and the first parts of its views' seeds."""
 
@@ -136,7 +150,7 @@ class _Making:
         own, raised = key.classes[self.rows].tolist(), Counter()
 
         def augmented(class_):
-            seed = derive_seed(self.seed, SYSTEM, "view", key.what, key.number, class_)
+            seed = view_seed(self.seed, key.what, key.number, class_)
             pixels, names = self.views.augmented_pixels(class_, seed)
             raised.update(names)
             return pixels

@@ -10,81 +10,78 @@ import torch.nn.functional as F
 from encore.losses.distillation import distillation_loss
 from encore.runtime.numerics import exact
 from encore.runtime.refusal import Refusal
-from encore.runtime.seeds import derive_seed
 from encore.systems.fkd import student_checkpoints as checkpoints
 from encore.systems.fkd.classifier_batches import LabelledBatches
 from encore.systems.fkd.classifier_recipe import ClassifierRecipe
 from encore.systems.fkd.distilled_batches import mixed_inputs
+from encore.systems.fkd.first_process import LAUNCHER
 from encore.systems.fkd.mixing import draw_mix
 from encore.systems.fkd.networks import PREFIX, frozen
-from encore.systems.fkd.optimizers import set_rate
 from encore.systems.fkd.sections import SYSTEM
+from encore.systems.fkd.shared_update import Part
 from encore.systems.fkd.tracking import Tracker
-from encore.systems.fkd.training import Training, run_through, start_of, trained
-from encore.systems.fkd.validation import ANSWERS, Answers, evaluate, may_share_classes
-from encore.training import checkpoint_files, loop
-from encore.training.replicas import running_statistics_kept
+from encore.systems.fkd.training import (
+    Training,
+    made_by_first,
+    run_through,
+    start_of,
+    trained,
+)
+from encore.systems.fkd.validation import evaluate, may_share_classes
+from encore.training import checkpoint_files
+from encore.training.distributed import ALONE, join_processes
 
 
 class Classification(Training):
     """Network, optimizer and counters of a run, with the checkpoints of the students; `step` does one
-    update."""
+    update. Its parts are the replicas of its batches; the running statistics are those of the first ones."""
 
-    def __init__(self, recipe: ClassifierRecipe, network, batches, identity, device, teacher=None):
-        super().__init__(recipe, network, batches, identity, device)
+    def __init__(
+        self, recipe: ClassifierRecipe, network, batches, identity, device, teacher=None, processes=ALONE
+    ):
+        super().__init__(recipe, network, batches, identity, device, processes)
         self.teacher = None if teacher is None else frozen(teacher).to(device)
+
+    def parts_of_update(self):
+        return self.recipe.accumulation * self.recipe.replicas
 
     def step(self, epoch, number, batch):
         """One update with the LabelledBatch `number` of an epoch -> StepResult; terms: loss of each of its
-        batches, which is checked before the update."""
-        recipe = self.recipe
-        set_rate(self.optimizer, recipe.rate(epoch))
-        torch.manual_seed(derive_seed(recipe.seed, SYSTEM, "train", epoch, number))  # dropout
+        batches. Raises NumericalFault before the update."""
         pixels, targets = batch.pixels.to(self.device), batch.targets.to(self.device)
-        self.optimizer.zero_grad()
-        losses, total = {}, len(pixels)
-        for place, first in enumerate(range(0, total, recipe.batch)):
-            rows = slice(first, first + recipe.batch)
-            inputs = self._inputs(pixels[rows], epoch, number * recipe.accumulation + place)
-            losses["batch_%d" % place] = value = self._add_gradients(inputs, targets[rows], total)
-            loop.refuse_unless_finite(value, losses, epoch, number)
-        self.optimizer.step()
-        return loop.StepResult(sum(losses.values()), losses, recipe.rate(epoch))
+        total, size = len(pixels), self.recipe.batch
+        parts = replica_parts(total, size, self.recipe.replicas)
 
-    def _inputs(self, pixels, epoch, number):
-        """Batch `number` of an epoch as the network is shown it; mixed, if at all, within itself."""
+        def work(place, rows):
+            self.seed_part(epoch, number, place)
+            of_update = rows.start // size
+            shown = self._inputs(
+                pixels, of_update, rows, epoch, number * self.recipe.accumulation + of_update
+            )
+            logits = self.logits(shown)
+            if not len(shown):  # of a part that has fewer rows than processes
+                return logits.sum(), logits, targets[rows]
+            return self._loss(logits, shown, targets[rows]) * (len(shown) / total), logits, targets[rows]
+
+        values = self.update.gradients(parts, work)
+        losses = {}
+        for part, value in zip(parts, values):
+            name = "batch_%d" % (part.first // size)
+            losses[name] = losses.get(name, 0.0) + value.loss
+        means = [value._replace(loss=value.loss * total / value.rows) for value in values]
+        return self.finish(epoch, losses, pixels, means)
+
+    def _inputs(self, pixels, of_update, rows, epoch, number):
+        """What the network is shown of the pictures `rows` of an update, where they lie in batch `of_update`
+        of the update and batch `number` of an epoch; it is mixed, if at all, within itself."""
         recipe, kind, alpha = self.recipe, "none", None
         if recipe.distillation is not None:
             kind, alpha = recipe.distillation.mix, recipe.distillation.alpha
-        mix = draw_mix(kind, len(pixels), recipe.size, alpha, recipe.seed, epoch, number)
-        return mixed_inputs(pixels, mix, recipe.mean, recipe.deviation)
-
-    def _add_gradients(self, inputs, targets, total):
-        """Add the gradients of one batch of an update of `total` pictures -> its share of the mean loss."""
-        value, replicas = 0.0, self.recipe.replicas
-        for replica, (shown, classes) in enumerate(
-            zip(torch.chunk(inputs, replicas), torch.chunk(targets, replicas))
-        ):
-            logits = self._logits(shown, replica)
-            loss = self._loss(logits, shown, classes) * (len(shown) / total)
-            loss.backward()
-            value += loss.item()
-            self._count(loss.item() * total / len(shown), logits.detach(), classes)
-        return value
-
-    def _logits(self, shown, replica):
-        try:
-            if replica == 0:
-                return self.student(shown)
-            with running_statistics_kept(self.student):
-                return self.student(shown)
-        except ValueError as error:  # of a BatchNorm after which 1 x 1 pixels are left
-            if len(shown) > 1:
-                raise
-            raise Refusal(
-                "the last batch of an epoch leaves a single picture for BatchNorm (%s): choose another batch"
-                % error
-            ) from error
+        first = of_update * recipe.batch
+        batch = pixels[first : first + recipe.batch]
+        mix = draw_mix(kind, len(batch), recipe.size, alpha, recipe.seed, epoch, number)
+        within = slice(rows.start - first, rows.stop - first)
+        return mixed_inputs(batch, mix, recipe.mean, recipe.deviation, within)
 
     def _loss(self, logits, shown, classes):
         values = self.recipe.distillation
@@ -93,6 +90,17 @@ class Classification(Training):
         with torch.no_grad():
             answers = self.teacher(shown)
         return distillation_loss(logits, answers, values.temperature, values.squared)
+
+
+def replica_parts(total, size, replicas):
+    """The Parts of an update of `total` pictures in batches of `size`, each cut as torch.chunk does."""
+    parts = []
+    for first in range(0, total, size):
+        last = min(first + size, total)
+        rows = -(-(last - first) // replicas)
+        for start in range(first, last, rows):
+            parts.append(Part(start, min(start + rows, last), keeps=start == first))
+    return parts
 
 
 @exact()  # the published runs let cuDNN try algorithms out, and are not deterministic
@@ -115,25 +123,29 @@ def train_classifier(
     going on from what is there. on_step(epoch, step, StepResult): called after each update. On the CPU a run
     that is killed and started again ends in the same bits (same number of threads), whatever the number of
     loader processes. Raises Refusal, before the first update, for values, pictures, teacher or a checkpoint
-    that do not fit, and for a loss that is not finite.
+    that do not fit, and later for a step with a numerical fault. Several processes: as `train_student`, with
+    the same bits where their number divides recipe.accumulation * recipe.replicas.
     """
-    device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    processes, device = join_processes(device, LAUNCHER)
     _check(recipe, validation, images, teacher)
-    os.makedirs(folder, exist_ok=True)
+    folder = made_by_first(processes, device, folder)
     batches = LabelledBatches(images, recipe)
     identity = {"pictures": images.digest, "teacher": str(teacher_digest)}
-    training = Classification(recipe, network, batches, identity, device, teacher)
+    training = Classification(recipe, network, batches, identity, device, teacher, processes)
     source, start = start_of(training, folder)
-    tracker = Tracker(folder, first=start.epoch)
 
-    def validate(judged):
-        answers = Answers()
-        scores = validated(recipe, judged, validation, device, answers)
-        answers.evidence().write(os.path.join(folder, ANSWERS))
-        return scores
+    def validate(judged, answers):
+        return validated(recipe, judged, validation, device, answers)
 
     done = run_through(
-        training, batches, start, folder, tracker, validation and validate, "%s classifier" % SYSTEM, on_step
+        training,
+        batches,
+        start,
+        folder,
+        lambda: Tracker(folder, first=start.epoch),
+        validation and validate,
+        "%s classifier" % SYSTEM,
+        on_step,
     )
     best = recipe.keep_best and training.best > 0  # with no hit ever, no epoch was the best
     path = os.path.join(folder, checkpoints.BEST if best else checkpoints.NAME)

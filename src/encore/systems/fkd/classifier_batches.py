@@ -101,6 +101,10 @@ class LabelledBatches(Deliverable):
         for _ in range(first, self.batches):
             yield self._flow.next()
 
+    def pictures(self, epoch, number):
+        """Names of the pictures of update `number` of an epoch; their crops and flips belong to it."""
+        return [self.images.name(int(index)) for index in self.order.indices(epoch, number)]
+
     def close(self):
         """End the loader processes that are still there."""
         self._flow = None

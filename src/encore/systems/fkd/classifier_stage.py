@@ -17,6 +17,7 @@ from encore.systems.fkd.networks import NetworkShape, build, load_weights
 from encore.systems.fkd.tracking import HISTORY
 from encore.systems.fkd.validation import ANSWERS
 from encore.training.curves import write_curves
+from encore.training.replay_step import is_first
 
 
 class ClassifierRun(NamedTuple):
@@ -34,17 +35,28 @@ class ClassifierRun(NamedTuple):
 
 def train_and_publish(stage, run):
     """Train in the stage's work folder, going on from what is there, and publish weights, curves and
-    metrics."""
+    metrics. A further process of the run only trains."""
+    recipe = run.recipe
+    refuse_other_classes(run.shape, run.images, "the network")
+    teacher, digest = _teacher(run)
+    network = build(run.shape, recipe.seed, recipe.size)
+    folder = _work_folder(stage, run, digest) if is_first() else None
+    trained = train_classifier(recipe, network, run.images, run.validation, folder, teacher, digest)
+    if is_first():
+        _publish(stage, run, trained, folder)
+
+
+def _work_folder(stage, run, digest):
     recipe = run.recipe
     stage.seed = recipe.seed
     stage.need_shared_memory(recipe.shared_memory(), "pictures of the next updates")
-    refuse_other_classes(run.shape, run.images, "the network")
-    teacher, digest = _teacher(run)
-    folder = stage.work_folder(
+    return stage.work_folder(
         recipe_digest(recipe.digest(), run.shape, run.images.digest, run.validation.digest, digest)
     )
-    network = build(run.shape, recipe.seed, recipe.size)
-    trained = train_classifier(recipe, network, run.images, run.validation, folder, teacher, digest)
+
+
+def _publish(stage, run, trained, folder):
+    recipe = run.recipe
     made = os.path.join(folder, "result.pth")
     write_result(made, trained, recipe)
     write_curves(os.path.join(folder, HISTORY), curves_path(stage))

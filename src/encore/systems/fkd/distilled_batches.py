@@ -88,6 +88,11 @@ class DistilledBatches:
         for _ in range(first, self.batches):
             yield flow.next()
 
+    def pictures(self, epoch, number):
+        """Names of the pictures of batch `number` of an epoch; their crops, flips and mixing are what the
+        labels of this batch say."""
+        return [self._made.images.name(int(index)) for index in self.order.indices(epoch, number)]
+
     def close(self):
         """End the loader processes that are still there."""
         self._flow = None

@@ -31,6 +31,8 @@ import torch
 
 from encore.data.safetensors_file import TensorFile, writing
 from encore.runtime.atomic import file_digest, replacing, write_json
+from encore.runtime.bounded_file import read_bounded
+from encore.runtime.json_file import read_json_file
 from encore.runtime.parameters import from_mapping, recipe_digest
 from encore.runtime.refusal import Refusal
 from encore.systems.fkd import top_k_labels
@@ -41,6 +43,8 @@ from encore.systems.fkd.mixing import NONE, MixDraw
 FORMAT = "encore-labels/1"
 MANIFEST = "manifest.json"
 PICTURES = "pictures.txt"
+LARGEST_NAMES = 1 << 28
+"""Bytes of the pictures' names: 256 MiB; 1,281,167 of ImageNet take 41 MB."""
 INT16 = 2**15
 """Numbers below this are stored as int16, others as int32."""
 
@@ -70,8 +74,7 @@ class LabelStore(Labels):
         path = os.path.join(self.folder, PICTURES)
         if not os.path.isfile(path):
             return None
-        with open(path, "rb") as file:
-            return [os.fsdecode(name) for name in file.read().split(b"\n")[:-1]]
+        return [os.fsdecode(name) for name in read_bounded(path, LARGEST_NAMES).split(b"\n")[:-1]]
 
     @property
     def digest(self):
@@ -233,8 +236,7 @@ class LabelStoreWriter:
 def _read_manifest(path):
     """(LabelDescription, [{name, bytes, sha256} of each epoch])."""
     try:
-        with open(path, encoding="utf-8") as file:
-            manifest = json.load(file)
+        manifest = read_json_file(path)
         if manifest["format"] != FORMAT:
             raise Refusal(
                 "{}: expected format {}, found {!r}: these are not labels, or of another version".format(
@@ -243,7 +245,7 @@ def _read_manifest(path):
             )
         description, files = manifest["labels"], list(manifest["files"])
         complete = len(files) == description["epochs"] and all(len(file["sha256"]) == 64 for file in files)
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise Refusal(
             "{}: cannot be read as the manifest of labels ({}): copy it again, or relabel".format(
                 path, " ".join(str(error).split())

@@ -18,8 +18,9 @@ from typing import NamedTuple
 import torch
 
 from encore.runtime.atomic import replacing
+from encore.runtime.bounded_file import file_size
 from encore.runtime.parameters import recipe_digest
-from encore.runtime.refusal import Refusal
+from encore.runtime.refusal import Refusal, brief
 from encore.runtime.safe_load import safe_load
 from encore.systems.fkd.label_batch import DTYPES, LabelBatch, LabelDescription, check_batch
 from encore.systems.fkd.label_set import Labels
@@ -37,6 +38,8 @@ ENTRY = struct.Struct("<4s6H3L5H2L")
 16 the place of the file's own head."""
 HEAD_BYTES, HEAD_LENGTHS = 30, struct.Struct("<2H")
 """A file's own head in a zip file ends with the lengths of its name and of its extra field, which follow."""
+LARGEST_PICKLE = 1 << 16
+"""Bytes of the pickle in a label file, which torch writes in about 700."""
 WHOLE_NUMBERS = ("BININT", "BININT1", "BININT2", "LONG1")
 
 
@@ -142,6 +145,7 @@ class Outline(NamedTuple):
 def outline(path):
     """The Outline of the torch file at `path`, or None where it has not the usual form."""
     try:
+        file_size(path)
         with open(path, "rb") as file:
             size = file.seek(0, os.SEEK_END)
             start = max(0, size - DIRECTORY_BYTES)
@@ -158,9 +162,11 @@ def outline(path):
                 if name.startswith("data/"):
                     sizes[int(name[len("data/") :])] = entry[9]
                 elif name == "data.pkl":
+                    if entry[9] > LARGEST_PICKLE:
+                        return None
                     steps = _steps(_stored(file, entry[16], entry[9]))
                 at += sum(entry[10:13])
-    except (OSError, ValueError, struct.error):
+    except (OSError, ValueError, struct.error, LookupError, ArithmeticError):
         return None
     return None if steps is None else Outline([sizes[number] for number in sorted(sizes)], steps)
 
@@ -223,10 +229,10 @@ def _mix(order, share, box, path):
             return MixDraw("mixup", order, float(share))
         top, left, bottom, right = (int(edge) for edge in box)
         return MixDraw("cutmix", order, float(share), (top, left, bottom, right))
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise Refusal(
-            "{}: expected a share and, for CutMix, a box of four numbers, found {!r} and {!r}: "
-            "relabel".format(path, share, box)
+            "{}: expected a share and, for CutMix, a box of four numbers, found {} and {}: "
+            "relabel".format(path, brief(share), brief(box))
         ) from error
 
 

@@ -21,9 +21,11 @@ from encore.data.training_transform import IMAGENET_MEAN, IMAGENET_STD
 from encore.runtime import numerics
 from encore.runtime.atomic import write_json
 from encore.runtime.parameters import limited, recipe_digest
+from encore.runtime.placed_network import PlacedNetwork
 from encore.runtime.progress import progress
 from encore.runtime.refusal import Refusal
 from encore.runtime.seeds import derive_seed
+from encore.runtime.shard_map import DEVICE, ReadingAhead, map_units
 from encore.runtime.shared_memory import loader_bytes
 from encore.systems.fkd.addressed_batches import BatchFlow, BatchKeys, Deliverable, cropped_pixels
 from encore.systems.fkd.batch_order import SAMPLER_SEED, BatchOrder
@@ -139,11 +141,19 @@ class Relabelling:
     """
 
     def __init__(self, recipe, images, teacher, device):
-        self.recipe, self.device = recipe, torch.device(device)
-        self.teacher = teacher.to(self.device).eval()
+        self.recipe = recipe
+        self._placed = PlacedNetwork(teacher.eval(), device)
         self.count = len(images)
         self.order = self._new_order()
         self._drawn = _DrawnBatches(images, recipe)
+
+    @property
+    def teacher(self):
+        return self._placed.network
+
+    @property
+    def device(self):
+        return self._placed.device
 
     def _new_order(self):
         return BatchOrder(self.count, self.recipe.batch, self.recipe.sampler_seed)
@@ -171,12 +181,22 @@ class Relabelling:
             logits = self.teacher(shown).to("cpu", torch.float32)
         if self.recipe.half:
             logits = logits.half()
-        if not bool(torch.isfinite(logits).all()):
-            raise Refusal(
-                "epoch %d, batch %d: the teacher's logits are not finite%s: check its weights"
-                % (epoch, number, " in float16" if self.recipe.half else "")
-            )
         indices = self.order.indices(epoch, number).clone()
+        finite = torch.isfinite(logits).all(1)
+        if not bool(finite.all()):
+            first = self._drawn.images.name(int(indices[int((~finite).nonzero()[0])]))
+            raise Refusal(
+                "epoch %d, batch %d: the teacher's logits of %d of %d pictures, the first is %s, are not "
+                "finite%s: check its weights"
+                % (
+                    epoch,
+                    number,
+                    int((~finite).sum()),
+                    len(finite),
+                    first,
+                    " in float16" if self.recipe.half else "",
+                )
+            )
         return LabelBatch(indices, drawn.coords, drawn.flips, mix, logits)
 
 
@@ -216,11 +236,23 @@ def relabel(recipe, images, teacher, folder, classes, teacher_digest=None, devic
     _claim(folder, dict(recipe.digest(), teacher=teacher_digest, pictures=images.digest))
     missing = [epoch for epoch in sorted(set(asked)) if not writer.finished(epoch)]
     made = Relabelling(recipe, images, teacher, device)
-    for epoch, batches in progress(made.batches(missing), len(missing), "epochs of labels"):
-        writer.write(epoch, batches)
+    work = map_units(lambda: _EpochWriter(made, writer), missing, 1, DEVICE, [folder])
+    for _ in progress(work, len(missing), "epochs of labels"):
+        pass
     if all(writer.finished(epoch) for epoch in range(recipe.epochs)):
         return writer.finish()
     return None
+
+
+class _EpochWriter(ReadingAhead):
+    """Number of an epoch -> its labels, written; pictures are read ahead of the teacher."""
+
+    def __init__(self, made, writer):
+        self.made, self.writer = made, writer
+
+    def each(self, units):
+        for epoch, batches in self.made.batches(units):
+            yield self.writer.write(epoch, batches)
 
 
 def _claim(folder, made_with):

@@ -22,7 +22,7 @@ def load(path):
 
 
 def save(folder, content, position, best=False):
-    """Write `content` in `folder`: after an epoch as the published file, within one as a work file.
+    """Write `content` in `folder`, after an epoch as the published file, within one as a work file -> path.
 
     best: also as the published file of the best epoch, which is written first, so that a run killed in
     between writes both again.
@@ -32,6 +32,7 @@ def save(folder, content, position, best=False):
         checkpoint_files.save(os.path.join(folder, BEST), content)
     checkpoint_files.save(path, content)
     checkpoint_files.drop_work(folder, but=path)
+    return path
 
 
 def find_newest(folder):

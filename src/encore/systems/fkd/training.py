@@ -16,20 +16,24 @@ from encore.runtime.seeds import derive_seed
 from encore.systems.fkd import student_checkpoints as checkpoints
 from encore.systems.fkd.accumulation import chunks
 from encore.systems.fkd.distilled_batches import DistilledBatches, mixed_inputs
+from encore.systems.fkd.first_process import LAUNCHER, batches_of_first, done_by_first
 from encore.systems.fkd.optimizers import set_rate
 from encore.systems.fkd.sections import SYSTEM
-from encore.systems.fkd.top_k import hits, keep_top_k
+from encore.systems.fkd.shared_update import Part, SharedUpdate
+from encore.systems.fkd.top_k import keep_top_k
 from encore.systems.fkd.tracking import Tracker
 from encore.systems.fkd.train_recipe import StudentRecipe
 from encore.systems.fkd.validation import ANSWERS, Answers, check_classes, evaluate
-from encore.training import checkpoint_files, loop
+from encore.training import checkpoint_files, loop, replay_step
 from encore.training.checkpoint_files import Position
+from encore.training.distributed import ALONE, join_processes
+from encore.training.numerical_fault import check_step
 
 SUMS = ("loss", "top1", "top5", "rows")
 
 
 class Trained(NamedTuple):
-    """Result of `train_student`, and of `classification.train_classifier`."""
+    """Result of `train_student`, and of `classification.train_classifier`; the same on every process."""
 
     top1: Optional[float]
     """Of the last epoch, in percent; None without validation, as the next three."""
@@ -52,11 +56,17 @@ class Trained(NamedTuple):
 
 class Training:
     """Student, optimizer and counters of a run; `step` does one update, `end_epoch` what follows the last
-    one."""
+    one.
 
-    def __init__(self, recipe: StudentRecipe, student, labels, identity, device):
+    processes: those that share its updates, see `shared_update`. A run is the same bits on as many of them as
+    divide its parts, which are the chunks of a batch.
+    """
+
+    def __init__(self, recipe: StudentRecipe, student, labels, identity, device, processes=ALONE):
         self.recipe, self.iterations, self.device = recipe, labels.batches, device
+        self.processes = processes
         self.student = student.to(device).train()
+        self.update = SharedUpdate(self.student, self.parts_of_update(), processes)
         self.optimizer = recipe.build_optimizer(self.student)
         for group in self.optimizer.param_groups:
             group["initial_lr"] = recipe.learning_rate  # as the published scheduler leaves it
@@ -66,39 +76,76 @@ class Training:
         self.best = 0.0
         self.validated, self.train_loss = {}, None
 
+    def parts_of_update(self):
+        """Parts of a whole batch that have BatchNorm statistics of their own."""
+        return self.recipe.accumulation
+
     def step(self, epoch, number, batch):
         """One update with batch `number` of an epoch (a DistilledBatch) -> StepResult; terms: chunk -> its
-        loss, which is checked before the update."""
-        set_rate(self.optimizer, self.recipe.rate(epoch))
-        torch.manual_seed(derive_seed(self.recipe.seed, SYSTEM, "train", epoch, number))  # dropout
+        loss. Raises NumericalFault before the update, see `check_step`."""
+        recipe = self.recipe
         pixels, targets = batch.pixels.to(self.device), batch.targets.to(self.device)
-        probabilities = softened(batch.logits.to(self.device), self.recipe.temperature)
-        probabilities = keep_top_k(probabilities, self.recipe.keep_top_k)
-        self.optimizer.zero_grad()
-        losses = {}
-        for place, chunk in enumerate(self._chunks(len(pixels))):
-            rows = slice(chunk.first, chunk.last)
-            logits = self.student(
-                mixed_inputs(pixels, batch.mix, self.recipe.mean, self.recipe.deviation, rows)
-            )
-            loss = divergence(logits, probabilities[rows], self.recipe.temperature, self.recipe.squared)
-            loss = loss / chunk.divisor
-            losses["chunk_%d" % place] = value = loss.item()
-            loop.refuse_unless_finite(value, losses, epoch, number)
-            loss.backward()
-            self._count(value, logits.detach(), targets[rows])
+        probabilities = softened(batch.logits.to(self.device), recipe.temperature)
+        probabilities = keep_top_k(probabilities, recipe.keep_top_k)
+        cut = chunks(len(pixels), recipe.batch, recipe.accumulation, recipe.unbiased)
+
+        def work(place, rows):
+            self.seed_part(epoch, number, place)
+            shown = mixed_inputs(pixels, batch.mix, recipe.mean, recipe.deviation, rows)
+            logits, count = self.logits(shown), cut[place].last - cut[place].first
+            if not len(shown):  # of a chunk that has fewer rows than processes
+                return logits.sum(), logits, targets[rows]
+            loss = divergence(logits, probabilities[rows], recipe.temperature, recipe.squared)
+            loss = loss / cut[place].divisor
+            if len(shown) < count:
+                loss = loss * (len(shown) / count)
+            return loss, logits, targets[rows]
+
+        values = self.update.gradients([Part(chunk.first, chunk.last) for chunk in cut], work)
+        losses = {"chunk_%d" % place: value.loss for place, value in enumerate(values)}
+        return self.finish(epoch, losses, pixels, values)
+
+    def logits(self, shown):
+        """What the network says of pictures; Refusal for a single one that BatchNorm has no use for."""
+        try:
+            return self.student(shown)
+        except ValueError as error:  # of a BatchNorm after which 1 x 1 pixels are left
+            if len(shown) > 1:
+                raise
+            raise Refusal(
+                "the last batch of an epoch leaves a single picture for BatchNorm (%s): choose another batch"
+                % error
+            ) from error
+
+    def seed_part(self, epoch, number, place):
+        """What a part of an update draws (dropout) belongs to its address."""
+        torch.manual_seed(derive_seed(self.recipe.seed, SYSTEM, "train", epoch, number, place))
+
+    def finish(self, epoch, losses, pixels, values):
+        """Check an update whose gradients are there, make it and count it -> StepResult.
+
+        losses: name -> number, of which the loss is the sum. pixels: of the whole batch, before any mixing,
+        which makes no two pictures equal. values: PartValues whose losses count for the record.
+        """
+        loss = sum(losses.values())
+        # Loss, gradients and pictures are those of the whole update on every process: nothing to exchange.
+        check_step(loss, losses, self.student.named_parameters(), pixels)
+        set_rate(self.optimizer, self.recipe.rate(epoch))
         self.optimizer.step()
-        return loop.StepResult(sum(losses.values()), losses, self.recipe.rate(epoch))
+        for part in values:
+            # Published: mixed pictures count as the class of the unmixed one, so these are no goal.
+            for name, value in zip(SUMS, (part.loss * part.rows, part.top1, part.top5, part.rows)):
+                self.sums[name] += value
+        return loop.StepResult(loss, losses, self.recipe.rate(epoch))
 
-    def _chunks(self, rows):
-        return chunks(rows, self.recipe.batch, self.recipe.accumulation, self.recipe.unbiased)
+    def counted(self):
+        """The counters, as `count_as` takes them."""
+        return dict(self.sums), self.best, dict(self.validated), self.train_loss
 
-    def _count(self, loss, logits, targets):
-        # Published: mixed pictures count as the class of the unmixed one, so these accuracies are no goal.
-        rows = len(targets)
-        values = (loss * rows, hits(logits, targets, 1), hits(logits, targets, 5), rows)
-        for name, value in zip(SUMS, values):
-            self.sums[name] += value
+    def count_as(self, counted):
+        """Take over what another process has `counted`."""
+        sums, self.best, validated, self.train_loss = counted
+        self.sums, self.validated = dict(sums), dict(validated)
 
     def end_epoch(self, epoch, validation):
         """Validate with `validation` (network -> {top1, top5, loss}, or None) where the epoch asks for it ->
@@ -192,22 +239,25 @@ def train_student(
     wandb run; None: the folder's. on_step(epoch, step, StepResult): called after each step. On the CPU a run
     that is killed and started again ends in the same bits (same number of threads), whatever the number of
     loader processes. Raises Refusal, before the first step, for labels that do not fit pictures and recipe,
-    for validation pictures of other classes and for a checkpoint of another run, and later for a loss, of a
-    step or a validation, that is not finite.
+    for validation pictures of other classes and for a checkpoint of another run, and later for a step with a
+    numerical fault and for a validation that is not finite.
+
+    Started by torchrun it is one process of the run: all are given the same, except for the folder, which the
+    first one names. The result is that of one process, bit for bit (the same number of threads in each) where
+    their number divides recipe.accumulation, else to rounding (see `shared_update`).
     """
-    device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    processes, device = join_processes(device, LAUNCHER)
     check_data(recipe, labels, images, validation)
-    os.makedirs(folder, exist_ok=True)
-    training = Training(recipe, student, labels, _identity(labels, images), device)
+    folder = made_by_first(processes, device, folder)
+    training = Training(recipe, student, labels, _identity(labels, images), device, processes)
     source, start = start_of(training, folder, recipe.start_epoch)
     batches = _batches(recipe, labels, images)
-    tracker = Tracker(folder, recipe.wandb, recipe.wandb_project, key, start.epoch, name)
 
-    def validate(network):
-        answers = Answers()
-        scores = _validated(recipe, network, validation, device, answers)
-        answers.evidence().write(os.path.join(folder, ANSWERS))
-        return scores
+    def tracker():
+        return Tracker(folder, recipe.wandb, recipe.wandb_project, key, start.epoch, name)
+
+    def validate(network, answers):
+        return _validated(recipe, network, validation, device, answers)
 
     done = run_through(
         training, batches, start, folder, tracker, validation and validate, "%s student" % SYSTEM, on_step
@@ -217,21 +267,38 @@ def train_student(
 
 
 def run_through(training, batches, start, folder, tracker, validate, what, on_step=None):
-    """Do all steps of `training` from the Position `start` on, with a checkpoint in `folder` and a row of
-    `tracker` after each epoch -> number of steps done.
+    """Do all steps of `training` from the Position `start` on, with a checkpoint in `folder` and a row of a
+    Tracker after each epoch -> number of steps done.
 
-    batches: their `loader(epoch, first, workers)`; they and the tracker are closed at the end. validate:
-    network -> {top1, top5, loss}, or None. what: for the progress bar. The global random numbers are left
-    alone.
+    batches: their `loader(epoch, first, workers)` and `pictures(epoch, number)`; closed at the end. tracker:
+    () -> Tracker; not called where a step is only replayed, and on the first process alone, which also makes
+    the batches, validates and writes. validate: (network, Answers to fill) -> {top1, top5, loss}, or None.
+    what: for the progress bar. The global random numbers are left alone. Nothing is written while a step is
+    only replayed.
     """
-    recipe, device = training.recipe, training.device
+    recipe, device, processes = training.recipe, training.device, training.processes
+    looks = replay_step.wanted(start) is not None
+    tracker = tracker() if processes.is_first and not looks else None
+
+    def judge(network):
+        answers = Answers()
+        scores = validate(network, answers)
+        if not looks:
+            answers.evidence().write(os.path.join(folder, ANSWERS))
+        return scores
 
     def save(position):
-        best = False
+        values = best = None
         if position.step == 0:
-            values, best = training.end_epoch(position.epoch - 1, validate)
-            tracker.epoch(position.epoch - 1, values)
-        checkpoints.save(folder, training.content(position), position, best)
+            values, best = training.end_epoch(position.epoch - 1, validate and judge)
+            if tracker is not None:
+                tracker.epoch(position.epoch - 1, values)
+        return None if looks else checkpoints.save(folder, training.content(position), position, best)
+
+    def save_by_first(position):
+        path, counted = done_by_first(processes, device, lambda: (save(position), training.counted()))
+        training.count_as(counted)
+        return path
 
     def record(epoch, step, result, seconds, waited):
         if on_step is not None:
@@ -240,18 +307,34 @@ def run_through(training, batches, start, folder, tracker, validate, what, on_st
     run = loop.Run(
         recipe.epochs,
         training.iterations,
-        lambda epoch, first: batches.loader(epoch, first, recipe.workers),
+        lambda epoch, first: batches_of_first(
+            processes, device, batches.loader(epoch, first, recipe.workers)
+        ),
         training.step,
-        save,
+        save_by_first,
         record,
         recipe.save_every,
+        networks=(training.student,),
+        addresses=batches.pictures,
+        folder=folder,
     )
     try:
         with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
             return loop.train(run, start, what)
     finally:
         batches.close()
-        tracker.close()
+        if tracker is not None:
+            tracker.close()
+
+
+def made_by_first(processes, device, folder):
+    """The folder that the first process names, once it is there."""
+
+    def make():
+        os.makedirs(folder, exist_ok=True)
+        return str(folder)
+
+    return done_by_first(processes, device, make)
 
 
 def check_data(recipe, labels, images, validation):
@@ -296,11 +379,15 @@ def _finite(scores, epoch):
 
 def start_of(training, folder, epoch=0):
     """Load the checkpoint in `folder` to go on from, if any -> (its path or None, Position of the next step);
-    without one the run starts with `epoch`."""
-    path, content = checkpoints.find_newest(folder)
+    without one the run starts with `epoch`. Of several processes the first one says which."""
+    processes, device = training.processes, training.device
+    path = done_by_first(processes, device, lambda: checkpoints.find_newest(folder)[0])
     if path is None:
         return None, Position(epoch, 0)
-    return path, training.resume(content, path)
+    start = training.resume(checkpoints.load(path), path)
+    if processes.is_first and replay_step.wanted(start) is None:
+        checkpoint_files.drop_work(folder, but=path)  # one killed right after saving it has not
+    return path, start
 
 
 def _validated(recipe, network, images, device, answers):

@@ -22,8 +22,10 @@ from encore.data.descriptors import (
     write_descriptors,
 )
 from encore.runtime.numerics import exact
+from encore.runtime.placed_network import PlacedNetwork
 from encore.runtime.progress import progress
 from encore.runtime.refusal import Refusal
+from encore.runtime.shard_map import DEVICE, map_units
 from encore.runtime.shared_memory import loader_bytes
 from encore.systems.isc.prepared_pictures import PictureReader
 
@@ -89,23 +91,38 @@ class Extractor:
 
     `network`: an IscNetwork; `head`: the method of it that gives the feature. `reader`: a PictureReader (the
     default decodes in this process). Sources of pictures are as PictureReader takes them; each
-    `preparation` is a Preparation. channels_last: order tensors so in memory, which a CPU computes faster
-    (results differ by rounding).
+    `preparation` is a Preparation. channels_last: on a CPU, order tensors so in memory, which it computes
+    faster (results differ by rounding). Pickled, it goes to another machine's device.
     """
 
     def __init__(
         self, network, recipe=PUBLISHED, reader=None, device="cpu", head=HEADS[0], channels_last=False
     ):
-        self._order = torch.channels_last if channels_last else torch.contiguous_format
-        self.network = network.to(device, memory_format=self._order).eval()
+        self._placed = PlacedNetwork(network.eval(), device, channels_last)
         self.recipe = recipe
         self.reader = PictureReader() if reader is None else reader
-        self.device = torch.device(device)
         self.head = head
         if recipe.gem_exponent is not None:
             network.fix_gem(recipe.gem_exponent)
         self._weights = _weights_digest(network)
         self._whitening, self._whitening_digest = None, None
+
+    def __getstate__(self):
+        whitening = None if self._whitening is None else [values.cpu() for values in self._whitening]
+        return dict(self.__dict__, _whitening=whitening)
+
+    def __setstate__(self, state):
+        self.__dict__.update(state)
+        if self._whitening is not None:
+            self._whitening = [values.to(self.device) for values in self._whitening]
+
+    @property
+    def network(self):
+        return self._placed.network
+
+    @property
+    def device(self):
+        return self._placed.device
 
     def whiten_by(self, pca):
         """Let features pass through this PcaMatrix from now on, before they are L2-normalised."""
@@ -122,17 +139,26 @@ class Extractor:
         made_by = self._made_as(preparation, len(images))
         starts = range(0, len(images), step)
         paths = [chunk_path(pattern, chunk) for chunk in range(len(starts))]
-        work = zip(paths, starts)
-        if len(paths) > 1:
-            work = progress(work, len(paths), "chunks of " + os.path.basename(os.fspath(pattern)))
-        for path, first in work:
-            rows = range(first, min(first + step, len(images)))
-            names = [os.path.join(folder, images.names[row]) for row in rows]
-            if _is_finished(path, names, made_by):
-                continue
-            _, vectors, skipped = self._describe(images, rows, preparation)
-            _refuse_skipped(skipped, len(rows), "chunk")
-            write_descriptors(path, vectors, names, made_by)
+
+        def rows_of(chunk):
+            rows = range(starts[chunk], min(starts[chunk] + step, len(images)))
+            return rows, [os.path.join(folder, images.names[row]) for row in rows]
+
+        def make_worker():
+            def write(chunk):
+                rows, names = rows_of(chunk)
+                _, vectors, skipped = self._describe(images, rows, preparation)
+                _refuse_skipped(skipped, len(rows), "chunk")
+                write_descriptors(paths[chunk], vectors, names, made_by)
+
+            return write
+
+        missing = [n for n, path in enumerate(paths) if not _is_finished(path, rows_of(n)[1], made_by)]
+        work = map_units(make_worker, missing, 1, DEVICE, [os.path.dirname(os.fspath(pattern)) or "."])
+        if len(missing) > 1:
+            work = progress(work, len(missing), "chunks of " + os.path.basename(os.fspath(pattern)))
+        for _ in work:
+            pass
         return paths
 
     def in_memory(self, images, preparation):
@@ -165,7 +191,7 @@ class Extractor:
         return np.array(kept, dtype=np.int64), vectors, skipped
 
     def _features(self, pictures):
-        inputs = network_input(pictures.to(self.device)).contiguous(memory_format=self._order)
+        inputs = network_input(pictures.to(self.device)).contiguous(memory_format=self._placed.order)
         return getattr(self.network, self.head)(inputs)
 
     def _finished(self, features):

@@ -71,6 +71,10 @@ class PictureReader:
         self._room = keep_bytes
         self._kept = {}
 
+    def __getstate__(self):
+        # a process that was sent a part of the work reads that part only
+        return {"workers": self.workers, "_room": 0, "_kept": {}}
+
     def batches(self, images, rows, preparation, batch, portion):
         """Yield (rows read, their pictures as uint8 parts, [(row, reason)]) for every `batch` of `rows`.
 

@@ -8,6 +8,7 @@ without weight decay.
 
 from __future__ import annotations
 
+import os
 import random
 from typing import NamedTuple, Optional
 
@@ -21,12 +22,19 @@ from encore.runtime.refusal import Refusal
 from encore.runtime.seeds import derive_seed
 from encore.systems.isc.recipe import TrainingRecipe
 from encore.systems.isc.start_weights import StartWeights, build_network, load_start_weights
-from encore.training import checkpoint, checkpoint_files, loop
-from encore.training.class_parallel import ClassParallelStep
+from encore.training import checkpoint, checkpoint_files, loop, replay_step
+from encore.training.class_parallel import BLOCKS_OVER, COUNTS, ClassParallelStep
 from encore.training.distributed import join_processes, processes_key
 from encore.training.journal import Journal
 from encore.training.learning_rate import isc_epoch_factor
-from encore.training.optimizer_state import adam, gather_named, load_adam_state, published_adam_state
+from encore.training.numerical_fault import check_step
+from encore.training.optimizer_state import (
+    adam,
+    gather_named,
+    load_adam_state,
+    published_adam_state,
+    trainable,
+)
 
 
 class Trained(NamedTuple):
@@ -76,7 +84,7 @@ class IscTraining:
         )
 
     def step(self, epoch, step, batch):
-        """One update; the loss is checked before it."""
+        """One update; NumericalFault instead, on all processes, for what `check_step` finds."""
         images, labels = (part.to(self.device, non_blocking=True) for part in batch)
         rngs = [
             random.Random(
@@ -86,7 +94,7 @@ class IscTraining:
         ]
         total, terms = self.gradients.gradients(images, labels, rngs)
         loss, terms = total.item(), {name: term.item() for name, term in terms.items()}
-        loop.refuse_unless_finite(loss, terms, epoch, step)
+        check_step(loss, terms, trainable(self.network).items(), images, self.processes)
         rate = self.recipe.rate(epoch)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
@@ -116,15 +124,20 @@ class IscTraining:
         }
 
     def save(self, folder, position):
-        """Write the checkpoint at `position`: the published file after an epoch, a work file within one."""
-        content = self.content(position)
+        """Write the checkpoint at `position`: the published file after an epoch, a work file within one ->
+        its path."""
+        content, path = self.content(position), checkpoint.path_at(folder, position)
         if self.processes.is_first:
-            path = checkpoint.path_at(folder, position)
             checkpoint_files.save(path, content)
-            checkpoint_files.drop_work(folder, but=path)
-            if self.recipe.keep_checkpoints == "last" and not position.step:
-                checkpoint.drop_epochs(folder, position.epoch - 1)
+            self.drop_older(folder, path, position)
         self.processes.barrier()
+        return path
+
+    def drop_older(self, folder, path, position):
+        """Remove the checkpoints in `folder` that the one at `path` makes superfluous."""
+        checkpoint_files.drop_work(folder, but=path)
+        if self.recipe.keep_checkpoints == "last" and not position.step:
+            checkpoint.drop_epochs(folder, position.epoch - 1)
 
     def resume(self, path):
         """Take network and optimizer from a checkpoint, ours or published -> Position of the next step."""
@@ -173,9 +186,10 @@ def train(
     that one; what the others pass for the three is not looked at. device: "cpu" or "cuda", by default what is
     there. on_step(epoch, step, StepResult): called after each step. On the CPU a run that is killed and
     resumed ends in the same bits (same number of threads), and so does one on 1, 2 or 4 processes. Raises
-    Refusal for data, weights or values that do not fit, and for a loss that is not finite.
+    Refusal for data, weights or values that do not fit, for a step with a numerical fault, and where another
+    process of the run is lost. With --replay-step nothing is written.
     """
-    processes, device = join_processes(device, processes_key(recipe.system))
+    processes, device = join_processes(device, processes_key(recipe.system), COUNTS, BLOCKS_OVER)
     logs_dir = processes.first_says(logs_dir, device)
     training = IscTraining(recipe, data_set, processes, device)
     source = _source(processes, resume, logs_dir if auto_resume else None, device)
@@ -185,7 +199,11 @@ def train(
     training.to_device()
     start = training.resume(source) if source is not None else checkpoint_files.Position(0, 0)
     batches = training.batches
-    journal = Journal(logs_dir, len(batches), recipe.print_every, start) if processes.is_first else None
+    looks = replay_step.wanted(start) is not None
+    writes = processes.is_first and not looks
+    if writes and source is not None and os.path.samefile(os.path.dirname(source) or ".", logs_dir):
+        training.drop_older(logs_dir, source, start)  # one killed right after saving it has not
+    journal = Journal(logs_dir, len(batches), recipe.print_every, start) if writes else None
 
     def record(epoch, step, result, seconds, waited):
         if journal is not None:
@@ -198,9 +216,12 @@ def train(
         len(batches),
         lambda epoch, first: load_batches(batches, epoch, first, recipe.workers, device.type == "cuda"),
         training.step,
-        lambda position: training.save(logs_dir, position),
+        lambda position: None if looks else training.save(logs_dir, position),
         record,
         recipe.save_every,
+        networks=(training.network,),
+        addresses=batches.names,
+        folder=logs_dir,
     )
     try:
         steps = loop.train(run, start, "%s training" % recipe.system)

@@ -19,6 +19,7 @@ from encore.systems.isc.flags import overrides
 from encore.systems.isc.training import train
 from encore.systems.isc.training_command import TRACK2, TrainingScript, training_command
 from encore.training import checkpoint, checkpoint_files
+from encore.training.class_parallel import BLOCKS_OVER, COUNTS
 from encore.training.curves import write_curves
 from encore.training.distributed import Processes, processes_key
 from encore.training.launch import further_processes
@@ -94,7 +95,9 @@ def run_training_stage(job: TrainingJob, recipe, arguments):
 
 def _refuse_uneven_shares(recipe):
     count = int(os.environ.get("WORLD_SIZE", recipe.processes))
-    Processes(0, count, processes_key(recipe.system)).share(recipe.replicas)
+    processes = Processes(0, count, processes_key(recipe.system))
+    processes.refuse_unless(COUNTS, BLOCKS_OVER)
+    processes.share(recipe.replicas)
 
 
 def _run(job, command, data, work):

@@ -7,6 +7,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from encore.data.images import RejectedImage, decode_image
+from encore.data.loader_processes import EndWithParent
 from encore.detection.letterbox import GREY, letterboxed
 from encore.runtime.refusal import Refusal
 from encore.runtime.seeds import derive_seed
@@ -19,11 +20,12 @@ class TrainingFrames(Dataset):
     (m,)]).
 
     An epoch is a permutation of the part's pictures, the incomplete batch at its end dropped; each frame is
-    mirrored with probability 1/2 and shrunk by a draw, all from (seed, system, what, epoch, step, row).
+    mirrored with probability 1/2 and shrunk by a draw, all from (seed, system, what, epoch, step, row). rows:
+    the slice of each batch that this process of several makes.
     """
 
-    def __init__(self, labelled, recipe):
-        self.labelled, self.recipe = labelled, recipe
+    def __init__(self, labelled, recipe, rows=slice(None)):
+        self.labelled, self.recipe, self.rows = labelled, recipe, rows
         self.iterations = len(labelled.rows) // recipe.batch
         if self.iterations == 0:
             raise Refusal(
@@ -37,12 +39,9 @@ class TrainingFrames(Dataset):
 
     def __getitem__(self, address):
         epoch, step = address
-        recipe = self.recipe
-        order = np.random.RandomState(derive_seed(recipe.seed, SYSTEM, "order", epoch) % 2**32)
-        chosen = order.permutation(len(self.labelled.rows))[step * recipe.batch : (step + 1) * recipe.batch]
         frames, boxes, labels = [], [], []
-        for row, picture in enumerate(chosen):
-            seed = derive_seed(recipe.seed, SYSTEM, "frame", epoch, step, row)
+        for row, picture in list(enumerate(self._chosen(epoch, step)))[self.rows]:
+            seed = derive_seed(self.recipe.seed, SYSTEM, "frame", epoch, step, row)
             draws = torch.Generator().manual_seed(seed)
             pixels, found = self._augmented(*self._frame(int(picture)), draws)
             frames.append(torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1))))
@@ -50,10 +49,27 @@ class TrainingFrames(Dataset):
             labels.append(torch.from_numpy(found[:, 4].astype(np.int64)))
         return torch.stack(frames), boxes, labels
 
+    def _chosen(self, epoch, step):
+        """Numbers of the pictures of the whole batch."""
+        recipe = self.recipe
+        order = np.random.RandomState(derive_seed(recipe.seed, SYSTEM, "order", epoch) % 2**32)
+        return order.permutation(len(self.labelled.rows))[step * recipe.batch : (step + 1) * recipe.batch]
+
+    def pictures(self, epoch, step):
+        """Names of the pictures of the whole batch, a list."""
+        names, rows = self.labelled.source.names, self.labelled.rows
+        return [names[rows[picture]] for picture in self._chosen(epoch, step)]
+
     def batches(self, epoch, first):
         """Iterate over the batches of an epoch from step `first` on."""
         addresses = [(epoch, step) for step in range(first, self.iterations)]
-        return DataLoader(self, batch_size=None, sampler=addresses, num_workers=self.recipe.workers)
+        return DataLoader(
+            self,
+            batch_size=None,
+            sampler=addresses,
+            num_workers=self.recipe.workers,
+            worker_init_fn=EndWithParent(),
+        )
 
     def _frame(self, picture):
         if picture not in self._kept:

@@ -24,9 +24,11 @@ from encore.detection.retina_net import (
 from encore.metrics.detection_ap import average_precisions
 from encore.metrics.evidence.boxes import Boxes
 from encore.runtime.numerics import exact
+from encore.runtime.placed_network import PlacedNetwork, default_device
 from encore.runtime.progress import progress
 from encore.runtime.refusal import Refusal
 from encore.runtime.safe_load import safe_load
+from encore.runtime.shard_map import DEVICE, map_units
 from encore.systems.isc_overlays.frames import framed, rgb
 from encore.training import checkpoint_files
 
@@ -54,11 +56,6 @@ def open_detector(path, selection=PUBLISHED, device=None):
         network = build_retina_net(shape, selection)
     load_portable(network, content["state_dict"], path)
     return network.to(device or default_device()).eval(), shape
-
-
-def default_device():
-    """The GPU where there is one."""
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 class Frames(Dataset):
@@ -95,17 +92,31 @@ def detect_all(network, source, size, batch=16, workers=0):
 def detect_in_parts(folder, network, source, size, batch, workers, per_part=PER_PART):
     """`detect_all`, in parts that are kept in `folder` until all are there: a killed run goes on where it
     was."""
-    found = []
-    for start in range(0, len(source), per_part):
-        rows = range(start, min(start + per_part, len(source)))
-        part = os.path.join(str(folder), PART.format(start // per_part))
-        if not os.path.exists(os.path.join(part, ARCHIVE)):
-            arrays = detect_all(network, _Part(source, rows), size, batch, workers)
+    parts = {
+        os.path.join(str(folder), PART.format(start // per_part)): range(
+            start, min(start + per_part, len(source))
+        )
+        for start in range(0, len(source), per_part)
+    }
+    placed = PlacedNetwork(network, next(network.parameters()).device)
+
+    def make_worker():
+        def write(part):
+            rows = parts[part]
+            arrays = detect_all(placed.network, _Part(source, rows), size, batch, workers)
             write_detections(part, [source.names[row] for row in rows], arrays, size)
+
+        return write
+
+    missing = [part for part in parts if not os.path.exists(os.path.join(part, ARCHIVE))]
+    for _ in map_units(make_worker, missing, 1, DEVICE, [folder]):
+        pass
+    found = []
+    for part, rows in parts.items():
         detections = Detections.open(part)
         found.extend(detections.of(source.names[row]) for row in rows)
-    for start in range(0, len(source), per_part):
-        shutil.rmtree(os.path.join(str(folder), PART.format(start // per_part)))
+    for part in parts:
+        shutil.rmtree(part)
     return found
 
 

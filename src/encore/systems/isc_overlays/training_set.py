@@ -19,6 +19,7 @@ from encore.data.images import RejectedImage, decode_image
 from encore.data.shard_writing import Rejected, write_data_set
 from encore.data.shards import ShardSet
 from encore.runtime.atomic import replacing
+from encore.runtime.bounded_file import bounded_lines, read_bounded
 from encore.runtime.parameters import limited
 from encore.runtime.refusal import Refusal
 from encore.runtime.seeds import derive_seed
@@ -27,6 +28,8 @@ from encore.systems.isc_overlays.pasting import PastingRecipe, pasted
 
 SYSTEM = "isc_overlays"
 BOXES = "boxes.csv"
+LARGEST_BOXES = 1 << 28
+"""Bytes: 256 MiB, fifty for each box of five million."""
 PART_OF_SHARD = "boxes-{:05d}.csv"
 HEADER = ("image", "part", "class", "x1", "y1", "x2", "y2")
 TRAINING, VALIDATION = "training", "validation"
@@ -183,11 +186,13 @@ def read_overlay_set(folder):
     source = ShardSet(folder)
     path = os.path.join(str(folder), BOXES)
     try:
-        with open(path, encoding="utf-8", newline="") as file:
-            text = file.read()
+        text = read_bounded(path, LARGEST_BOXES).decode("utf-8")
+        lines = bounded_lines(io.StringIO(text, newline=""), path)
+        rows = list(csv.reader(lines))
     except FileNotFoundError:
         raise Refusal("{}: missing: generate the set again".format(path)) from None
-    rows = list(csv.reader(io.StringIO(text)))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise Refusal("{}: not a table of boxes ({}): generate the set again".format(path, error)) from None
     if not rows or tuple(rows[0]) != HEADER:
         raise Refusal("{}: expected the header {}: generate the set again".format(path, ",".join(HEADER)))
     boxes, parts = {name: [] for name in source.names}, {}

@@ -16,6 +16,7 @@ from encore.data.image_source import open_source
 from encore.runtime.atomic import replacing
 from encore.runtime.parameters import limited
 from encore.runtime.refusal import Refusal
+from encore.runtime.shard_map import DEVICE, map_units
 from encore.search.pca_whitening import train_pca
 from encore.systems.isc.extraction import ExtractionRecipe
 from encore.systems.isc.prepared_pictures import Preparation
@@ -175,13 +176,18 @@ def _whitening(extractor, training, preparation, pca, place):
     """The PcaMatrix of this network at this scale: from `place` where it is there, else trained and
     written."""
     path = os.path.join(place, files.PCA)
-    if os.path.exists(path):
-        return read_pca(path)
-    rows = chosen_for_pca(len(training), pca.images)
-    features = extractor.features(training, rows, preparation)
-    whitening = train_pca(features, pca.dimensions, names=[training.names[row] for row in rows])
-    write_pca(path, whitening)
-    return whitening
+
+    def make_worker():
+        def write(path):
+            rows = chosen_for_pca(len(training), pca.images)
+            features = extractor.features(training, rows, preparation)
+            write_pca(path, train_pca(features, pca.dimensions, names=[training.names[row] for row in rows]))
+
+        return write
+
+    if not os.path.exists(path):
+        list(map_units(make_worker, [path], 1, DEVICE, [place]))
+    return read_pca(path)
 
 
 def chosen_for_pca(count, images):

@@ -207,7 +207,7 @@ def _search(folder, kind, source, positions, parameters, most):
             _chunk_path(folder, kind, number, size), source, chunks[number], detector, crops
         )
 
-    runs = map_units(make_worker, missing, parameters.workers)
+    runs = map_units(make_worker, missing, parameters.workers, folders=[folder])
     new = iter(progress(runs, len(missing), "faces in " + kind))
     faces, rejected, searched, detector = [], [], 0, {}
     for number, chunk in enumerate(chunks):

@@ -38,7 +38,8 @@ def export_parts(source, folder, positions, workers=1):
     def make_worker():
         return lambda unit: sum(_export(source, folder, i) for i in unit)
 
-    return sum(progress(map_units(make_worker, units, workers), len(units), "hundreds of references"))
+    work = map_units(make_worker, units, workers, folders=[folder])
+    return sum(progress(work, len(units), "hundreds of references"))
 
 
 def _export(source, folder, i):

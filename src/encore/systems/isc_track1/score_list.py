@@ -8,7 +8,7 @@ from typing import Optional
 
 import numpy as np
 
-from encore.metrics.predictions import PREDICTIONS_HEADER
+from encore.metrics.predictions import PREDICTIONS_HEADER, read_table
 from encore.runtime.atomic import replacing
 from encore.runtime.refusal import Refusal
 from encore.systems.isc_track1.picture_ids import QUERIES, REFERENCES, Digits
@@ -67,8 +67,7 @@ def read_score_list(path, multi_part=False):
     that are not two ids and a score of at most six decimals.
     """
     try:
-        with open(str(path), "rb") as file:
-            data = file.read()
+        data = read_table(str(path))
     except FileNotFoundError:
         raise Refusal(
             "{}: missing: the vote needs this list; make it with `dvc repro`".format(path)

@@ -20,9 +20,9 @@ from encore.metrics.predictions import read_ground_truth_of, write_predictions
 from encore.metrics.recall_at_rank import ranks_of_true_pairs
 from encore.metrics.reported import reported, write_curve
 from encore.runtime.refusal import Refusal
-from encore.search.capped import Pairs, best_pairs
+from encore.search.capped import Pairs
 from encore.search.multi_scale import mean_of_scales
-from encore.search.nearest import nearest
+from encore.search.spread_search import SearchHere
 from encore.search.stretching import PUBLISHED as PUBLISHED_STRETCHING
 from encore.search.stretching import Stretching
 
@@ -73,11 +73,11 @@ def multi_scale(scales):
     return scales[0][0], mean_of_scales([vectors for _, vectors in scales])
 
 
-def make_submission(queries, references, training=None, recipe=PUBLISHED):
+def make_submission(queries, references, training=None, recipe=PUBLISHED, searches=None):
     """The Submission of (ids, vectors) of `queries` and `references`, multi-scale and L2-normalised.
 
     Queries are stretched against `training` (ids, vectors), which only a recipe with stretching needs.
-    References stay as they are.
+    References stay as they are. `searches`: SearchHere (default) or SpreadSearch.
     """
     query_ids, query = queries
     reference_ids, reference = references
@@ -87,7 +87,7 @@ def make_submission(queries, references, training=None, recipe=PUBLISHED):
                 "expected training descriptors for stretching, found none; extract them, or leave "
                 "stretching out"
             )
-        query = recipe.stretching.stretched(query, training[1])
+        query = recipe.stretching.stretched(query, training[1], (searches or SearchHere()).nearest)
     return Submission(query, reference, list(query_ids), list(reference_ids))
 
 
@@ -142,20 +142,20 @@ class TestResult:
         write_curve(path, self.curve)
 
 
-def evaluate(submission, ground_truth_path, recipe=PUBLISHED):
+def evaluate(submission, ground_truth_path, recipe=PUBLISHED, searches=None):
     """Search `submission` and measure it against a ground truth CSV by both published definitions: a
     TestResult.
 
     isc2021 searches among all queries; the platform among the labelled ones only, for 10 results a labelled
     query. `recall_at_p90_isc2021` and `threshold_at_p90_isc2021` are left out where precision 0.9 is never
-    reached: that definition has no number there. Refuses true pairs whose query or reference has no
-    descriptor.
+    reached: that definition has no number there. `searches`: SearchHere (default) or SpreadSearch. Refuses
+    true pairs whose query or reference has no descriptor.
     """
     truth = read_ground_truth_of(ground_truth_path, submission.query_ids, submission.reference_ids)
-    pairs = search(submission, recipe, ISC2021.search_results(truth))
+    pairs = search(submission, recipe, ISC2021.search_results(truth), searches=searches)
     predictions = Predictions(pairs.query, pairs.reference, pairs.score)
     official = ISC2021.evaluate(predictions, truth)
-    labelled = _labelled_pairs(submission, truth, recipe, pairs)
+    labelled = _labelled_pairs(submission, truth, recipe, pairs, searches)
     of_labelled = Predictions(labelled.query, labelled.reference, labelled.score)
     platform = PLATFORM.evaluate(of_labelled, truth)
     ranks = ranks_of_true_pairs(predictions, truth)
@@ -178,27 +178,27 @@ def _finite(vectors):
     return np.array([np.count_nonzero(finite) for finite in rows], dtype=np.int64)
 
 
-def _labelled_pairs(submission, truth, recipe, pairs):
+def _labelled_pairs(submission, truth, recipe, pairs, searches):
     """The platform's Pairs: among labelled queries only. `pairs` of all queries start with them if all are
     labelled."""
     results = PLATFORM.search_results(truth)
     if len(truth.labelled) == len(submission.query) and results <= ISC2021.search_results(truth):
         return Pairs(pairs.query[:results], pairs.reference[:results], pairs.score[:results])
-    return search(submission, recipe, results, among=truth.labelled)
+    return search(submission, recipe, results, truth.labelled, searches)
 
 
-def search(submission, recipe, results, among=None):
+def search(submission, recipe, results, among=None, searches=None):
     """At most `results` Pairs (row numbers of `submission`), nearest first, for the query rows `among` (all:
-    None).
+    None). `searches`: SearchHere (default) or SpreadSearch.
 
     Score: minus the squared L2 distance.
     """
     rows = np.arange(len(submission.query)) if among is None else among
-    query = submission.query[rows]
+    query, searches = submission.query[rows], searches or SearchHere()
     if recipe.search == "capped":
-        pairs = best_pairs(query, submission.reference, results)
+        pairs = searches.best_pairs(query, submission.reference, results)
         return Pairs(rows[pairs.query], pairs.reference, pairs.score)
-    score, reference = nearest(query, submission.reference, recipe.neighbours, metric="squared_l2")
+    score, reference = searches.nearest(query, submission.reference, recipe.neighbours, "squared_l2")
     score, reference, query = score.ravel(), reference.ravel(), np.repeat(rows, score.shape[1])
     order = np.lexsort((reference, query, -score))[:results]
     return Pairs(query[order], reference[order], score[order])

@@ -9,7 +9,8 @@ from array import array
 
 import numpy as np
 
-from encore.data.images import RejectedImage
+from encore.data.images import LARGEST_PICTURE, RejectedImage
+from encore.runtime.bounded_file import read_bounded
 from encore.runtime.progress import progress
 from encore.runtime.refusal import Refusal
 
@@ -41,8 +42,9 @@ class PictureListing:
         """The bytes of picture i; RejectedImage where it may not be read, Refusal where it is gone."""
         path = os.path.join(self.folder, self.names[i])
         try:
-            with open(path, "rb") as file:
-                return file.read()
+            return read_bounded(path, LARGEST_PICTURE)
+        except Refusal as refusal:
+            raise RejectedImage(str(refusal)) from None
         except OSError as error:
             if isinstance(error, PermissionError) or not self.allowed[i]:
                 raise RejectedImage(

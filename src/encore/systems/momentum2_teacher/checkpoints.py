@@ -27,9 +27,14 @@ def position_of(content):
     return checkpoint_files.position_of(content, "start_epoch")
 
 
+def path_at(folder, position):
+    """Path of the checkpoint at `position`: after an epoch the published file, within one a work file."""
+    return checkpoint_files.work_path(folder, position) if position.step else os.path.join(folder, NAME)
+
+
 def save(folder, content, position):
-    """Write `content` in `folder`: after an epoch as the published file, within one as a work file."""
-    path = checkpoint_files.work_path(folder, position) if position.step else os.path.join(folder, NAME)
+    """Write `content` in `folder`."""
+    path = path_at(folder, position)
     checkpoint_files.save(path, content)
     checkpoint_files.drop_work(folder, but=path)
 

@@ -30,8 +30,11 @@ def rows(seed, images, batch, replicas, epoch, step):
     return order[step * share : (step + 1) * share].T.reshape(-1)
 
 
-def view_batches(source, recipe):
-    """The batches of a run; Refusal where the source has less than one batch."""
+def view_batches(source, recipe, own=None):
+    """The batches of a run; Refusal where the source has less than one batch.
+
+    own: the replicas, a range, whose rows items hold; None: all.
+    """
     iterations = iterations_per_epoch(len(source), recipe.batch, recipe.replicas)
     if len(source) < recipe.batch:
         raise Refusal(
@@ -40,4 +43,6 @@ def view_batches(source, recipe):
         )
     chosen = functools.partial(rows, recipe.seed, len(source), recipe.batch, recipe.replicas)
     views = momentum2_views(recipe.size)
-    return TwoViewBatches(source, views, chosen, iterations, recipe.seed, SYSTEM)
+    share = recipe.batch // recipe.replicas
+    held = slice(None) if own is None else slice(own[0] * share, (own[-1] + 1) * share)
+    return TwoViewBatches(source, views, chosen, iterations, recipe.seed, SYSTEM, held)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from typing import NamedTuple, Optional
 
@@ -18,7 +19,10 @@ from encore.systems.momentum2_teacher.recipe import SYSTEM, Momentum2Recipe
 from encore.systems.momentum2_teacher.replica_statistics import ReplicaStatistics
 from encore.systems.momentum2_teacher.schedules import FIRST_RATE, teacher_momentum
 from encore.training import checkpoint_files, loop
+from encore.training.distributed import ALONE, join_processes
 from encore.training.journal import Journal
+from encore.training.numerical_fault import NumericalFault, check_step
+from encore.training.replay_step import wanted
 from encore.training.replicas import GradientSum, running_statistics_kept
 
 
@@ -45,38 +49,61 @@ def agreement_loss(first, second, teacher_of_first, teacher_of_second):
 
 
 class Training:
-    """Networks, optimizer and counters of a run; `step` does one update."""
+    """Networks, optimizer and counters of a run; `step` does one update.
 
-    def __init__(self, recipe: Momentum2Recipe, iterations, device):
+    Each of the `processes` carries its share of the replicas; sums are taken in tree order (see `Processes`),
+    so that their number changes no bit.
+    """
+
+    def __init__(self, recipe: Momentum2Recipe, iterations, device, processes=ALONE):
         self.recipe, self.iterations, self.device = recipe, iterations, device
+        self.processes, self.own = processes, processes.share(recipe.replicas)
         self.total = recipe.epochs * iterations
         self.pair = build_pair(recipe, self.total).to(device).train()
         self.student = list(self.pair.student_encoder.parameters())
         self.optimizer = torch.optim.SGD(
             self.student, FIRST_RATE, momentum=recipe.momentum, weight_decay=recipe.weight_decay
         )
-        self.statistics = ReplicaStatistics(self.pair.momentum_norms(), recipe.replicas)
+        self.statistics = ReplicaStatistics(self.pair.momentum_norms(), recipe.replicas, processes)
         self.teacher_steps = 0
         """Iterations counted by the teacher's schedule; a lossy resume starts it again."""
         self.first_loss = self.last_loss = None
 
     def step(self, epoch, number, views):
-        """One update with two uint8 batches (batch, 3, size, size) -> StepResult; the loss is checked before
-        it."""
+        """One update with two uint8 batches (rows, 3, size, size), the rows of this process -> StepResult;
+        loss and gradients are checked before it."""
         momentum = teacher_momentum(self.teacher_steps, self.total, self.recipe.teacher_momentum)
-        self.pair.follow(momentum)
-        loss, gradients = self._gradients([normalised(view).to(self.device) for view in views])
-        loop.refuse_unless_finite(loss, {"teacher_momentum": momentum}, epoch, number)
+        views = [normalised(view).to(self.device) for view in views]
+        with self._unchanged_by_a_fault():
+            self.pair.follow(momentum)
+            loss, gradients = self._gradients(views)
+            for parameter, gradient in zip(self.student, gradients):
+                parameter.grad = gradient
+            named, terms = self.pair.student_encoder.named_parameters(), {"teacher_momentum": momentum}
+            check_step(loss, terms, named, views[0], self.processes)
         rate = self._rate(epoch * self.iterations + number)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
-        for parameter, gradient in zip(self.student, gradients):
-            parameter.grad = gradient
         self.optimizer.step()
         self.teacher_steps += 1
         self.first_loss = loss if self.first_loss is None else self.first_loss
         self.last_loss = loss
         return loop.StepResult(loss, {"teacher_momentum": momentum}, rate)
+
+    @contextlib.contextmanager
+    def _unchanged_by_a_fault(self):
+        """Put the teacher, which moves before the student, and its statistics back after a fault."""
+        teacher = list(self.pair.teacher_encoder.parameters())
+        before = [parameter.detach().clone() for parameter in teacher]
+        statistics = self.statistics.kept()
+        try:
+            yield
+        except NumericalFault:
+            with torch.no_grad():
+                for parameter, kept in zip(teacher, before):
+                    parameter.copy_(kept)
+            self.statistics.put_back(statistics)
+            raise
 
     def _rate(self, number):
         # Published quirk: the rate is set after each step, so a lossy resume starts at that of the warm-up.
@@ -87,13 +114,14 @@ class Training:
     def _gradients(self, views):
         """The mean loss over the replicas and the gradients of the student, as DistributedDataParallel means
         them."""
-        replicas = self.recipe.replicas
-        total, sums = 0.0, GradientSum()
-        for replica, (first, second) in enumerate(zip(*(torch.chunk(view, replicas) for view in views))):
+        losses, sums = [], GradientSum()
+        for replica, first, second in zip(self.own, *(torch.chunk(view, len(self.own)) for view in views)):
             loss = self._loss(replica, first, second)
             sums.add(torch.autograd.grad(loss, self.student))
-            total += loss.item()
-        return total / replicas, [gradient.div_(replicas) for gradient in sums.total()]
+            losses.append(loss.detach().double())
+        total = sum(self.processes.gather(torch.stack(losses)).tolist())
+        replicas, gradients = self.recipe.replicas, self.processes.sum_many(sums.total())
+        return total / replicas, [gradient.div_(replicas) for gradient in gradients]
 
     def _loss(self, replica, first, second):
         student, teacher = self.pair.student_encoder, self.pair.teacher_encoder
@@ -107,7 +135,8 @@ class Training:
         return agreement_loss(of_first, of_second, teacher_of_first, teacher_of_second)
 
     def content(self, position):
-        """The checkpoint at `position`: the three published entries, and what an exact resume needs."""
+        """The checkpoint at `position`: the three published entries, and what an exact resume needs. Every
+        process must call it; that of the first one is whole."""
         ours = {
             "format": 1,
             "epoch": position.epoch,
@@ -166,11 +195,13 @@ class Training:
 
 
 def _start(training, folder, resume):
-    """Load the checkpoint to go on from -> (its path or None, Position)."""
-    path, content = checkpoints.find_newest(folder, not training.recipe.lossy_resume)
-    if path is None and resume is not None:
-        path, content = resume, checkpoints.load(resume)
-    return path, loop.FROM_THE_START if path is None else training.resume(content, path)
+    """Load the checkpoint to go on from, which the first process finds -> (its path or None, Position)."""
+    processes, path = training.processes, None
+    if processes.is_first:
+        path, _ = checkpoints.find_newest(folder, not training.recipe.lossy_resume)
+        path = path or resume
+    path = processes.first_says(path, training.device)
+    return path, loop.FROM_THE_START if path is None else training.resume(checkpoints.load(path), path)
 
 
 @exact()  # the published run lets cuDNN try algorithms out, and is not deterministic
@@ -179,19 +210,28 @@ def pretrain(recipe: Momentum2Recipe, source, folder, path, resume=None, device=
 
     Writes checkpoints and the record to `folder`, going on from what is there, and at the end the teacher's
     backbone to `path` in the published layout, atomically. resume: a checkpoint to go on from where `folder`
-    has none. on_step(epoch, step, StepResult): called after each step. On the CPU a run that is killed and
-    started again ends in the same bits (same number of threads), unless recipe.lossy_resume is set. Raises
-    Refusal for images, checkpoints and values that do not fit, and for a loss that is not finite.
+    has none. Of several processes the first decides on these three and writes, and all read its checkpoint;
+    what the others pass for them is not looked at. on_step(epoch, step, StepResult): called after each step.
+    On the CPU a run that is killed and started again ends in the same bits (same number of threads), unless
+    recipe.lossy_resume is set, and so does one on any number of processes that share the replicas. Raises
+    Refusal for images, checkpoints and values that do not fit, and for a step with a numerical fault; with
+    recipe.lossy_resume no state within an epoch is saved, so that its epoch starts again after one. With
+    --replay-step nothing is written.
     """
-    device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-    os.makedirs(folder, exist_ok=True)
-    views = view_batches(source, recipe)
-    training = Training(recipe, views.iterations, device)
+    processes, device = join_processes(device, "--nproc_per_node")
+    if processes.is_first:
+        os.makedirs(folder, exist_ok=True)
+    folder = processes.first_says(folder, device)
+    views = view_batches(source, recipe, processes.share(recipe.replicas))
+    training = Training(recipe, views.iterations, device, processes)
     resumed_from, start = _start(training, folder, resume)
-    journal = Journal(folder, views.iterations, recipe.print_every, start)
+    looks = wanted(start) is not None
+    writes = processes.is_first and not looks
+    journal = Journal(folder, views.iterations, recipe.print_every, start) if writes else None
 
     def record(epoch, step, result, seconds, waited):
-        journal.step(epoch, step, result.learning_rate, result.loss, result.terms, seconds, waited)
+        if journal is not None:
+            journal.step(epoch, step, result.learning_rate, result.loss, result.terms, seconds, waited)
         if on_step is not None:
             on_step(epoch, step, result)
 
@@ -200,13 +240,31 @@ def pretrain(recipe: Momentum2Recipe, source, folder, path, resume=None, device=
         views.iterations,
         lambda epoch, first: views.batches(epoch, first, recipe.workers),
         training.step,
-        lambda position: checkpoints.save(folder, training.content(position), position),
+        lambda position: None if looks else _save(training, folder, position),
         record,
         0 if recipe.lossy_resume else recipe.save_every,
+        networks=(training.pair,),
+        addresses=views.names,
+        folder=folder,
     )
     try:
         done = loop.train(run, start, "%s pre-training" % SYSTEM)
     finally:
-        journal.close()
-    write_backbone(path, backbone_of_teacher(checkpoints.model_state(training.pair)))
+        if journal is not None:
+            journal.close()
+    if processes.is_first:
+        write_backbone(path, backbone_of_teacher(checkpoints.model_state(training.pair)))
     return Pretrained(training.total, done, training.first_loss, training.last_loss, resumed_from)
+
+
+def _save(training, folder, position):
+    """The first process writes the checkpoint at `position` -> its path; None, and nothing is written, within
+    an epoch of a run whose resume is lossy, which reads no such state."""
+    if training.recipe.lossy_resume and position.step:
+        return None
+    content = training.content(position)
+    path = checkpoints.path_at(folder, position)
+    if training.processes.is_first:
+        checkpoints.save(folder, content, position)
+    training.processes.barrier()
+    return path

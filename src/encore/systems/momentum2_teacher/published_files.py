@@ -13,7 +13,7 @@ import torch
 
 from encore.models.resnet import ResNet
 from encore.runtime.atomic import replacing
-from encore.runtime.refusal import Refusal
+from encore.runtime.refusal import Refusal, brief
 from encore.runtime.safe_load import safe_load
 
 AUTHOR = "WENHAO"
@@ -75,13 +75,21 @@ def read_backbone(path):
             "%s holds no backbone, expected names and tensors, or those under `model`: give the weights of a "
             "backbone" % path
         )
-    others = [str(name) for name, value in state.items() if not isinstance(value, (torch.Tensor, np.ndarray))]
+    others = [
+        name if type(name) is str else brief(name)
+        for name, value in state.items()
+        if type(name) is not str or not _is_numbers(value)
+    ]
     if others:
         raise Refusal(
             "%s: %s is no tensor, expected names and tensors only: give the weights of a backbone"
             % (path, others[0])
         )
     return {name: torch.as_tensor(value) for name, value in state.items()}
+
+
+def _is_numbers(value):
+    return isinstance(value, torch.Tensor) or (isinstance(value, np.ndarray) and value.dtype.kind in "fiub")
 
 
 def check_backbone(path, shape):

@@ -55,9 +55,16 @@ class Distillation:
             )
 
     def __call__(self, images, outputs):
+        return self.term(outputs, self.taught(images))
+
+    def taught(self, images):
+        """What the teacher says of images: its Outputs."""
         with torch.no_grad():
-            taught = self.teacher.outputs(images)
-        term = torch.zeros((), device=images.device)
+            return self.teacher.outputs(images)
+
+    def term(self, outputs, taught):
+        """The term of the student's Outputs, given the teacher's of the same images."""
+        term = (outputs.logits + outputs.features)[0].new_zeros(())
         if self.weight:
             term = term + self.weight * self._logits_term(outputs.logits, taught.logits)
         if self.feature_weight:

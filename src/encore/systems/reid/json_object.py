@@ -6,15 +6,18 @@ import json
 import math
 import os
 
-from encore.runtime.refusal import Refusal
+from encore.runtime.json_file import read_json_file
+from encore.runtime.refusal import Refusal, brief
+
+LARGEST = 1 << 20
+"""Bytes: 1 MiB, a hundred times a params.json."""
 
 
 def read_json(path):
     """The object of keys and values in a JSON file; Refusal naming the file for anything else, for a key that
     stands twice in a block and for a number that is not finite."""
     try:
-        with open(os.fspath(path), encoding="utf-8") as file:
-            mapping = json.load(file, object_pairs_hook=_without_duplicates)
+        mapping = read_json_file(os.fspath(path), LARGEST, _without_duplicates)
         refuse_no_object(mapping)
         return mapping
     except json.JSONDecodeError as error:
@@ -23,18 +26,19 @@ def read_json(path):
                 path, error.msg, error.lineno, error.colno
             )
         ) from None
-    except (OSError, UnicodeDecodeError, RecursionError) as error:
+    except (OSError, ValueError) as error:
         raise Refusal(
             "{}: cannot be read as JSON ({}): mend the path or the file".format(path, error)
         ) from None
     except Refusal as error:
-        raise Refusal("{}: {}".format(path, " ".join(str(error).split()))) from None
+        text = str(error)
+        raise Refusal(text if text.startswith(str(path)) else "{}: {}".format(path, text)) from None
 
 
 def refuse_no_object(mapping):
     """Refusal for what is no dict, and for a number in it that is not finite."""
     if not isinstance(mapping, dict):
-        raise Refusal("expected an object of keys and values, found {!r:.60}".format(mapping))
+        raise Refusal("expected an object of keys and values, found {:.60}".format(brief(mapping)))
     try:
         _refuse_infinite(mapping, "")
     except Refusal as error:

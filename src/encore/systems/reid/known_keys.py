@@ -30,7 +30,7 @@ BLOCKS = {
     ).split(),
     "encore": (
         "state seed max_iterations imagenet_weights imagenet_sha256 evaluation_root naming evaluators "
-        "best_by width layers save_every keep_bytes teacher query_flip"
+        "best_by width layers replicas save_every keep_bytes teacher query_flip"
     ).split(),
 }
 SINGLE = (

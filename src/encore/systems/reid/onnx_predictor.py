@@ -7,8 +7,14 @@ import os
 
 import numpy as np
 
+from encore.runtime.bounded_file import read_bounded
 from encore.runtime.refusal import Refusal
 from encore.systems.reid.evaluation_input import input_of_bgr
+
+LARGEST = 1 << 31
+"""Bytes: what the format holds at most."""
+EXTERNAL = b"\x0a\x08location\x12"
+"""In a file where a tensor says in which other file its numbers are."""
 
 
 class ONNXPredictor:
@@ -20,8 +26,7 @@ class ONNXPredictor:
     """
 
     def __init__(self, path, gpu=0, batch_size=64):
-        if not os.path.isfile(path):
-            raise Refusal("{}: no such file, expected an ONNX model: export one first".format(path))
+        _refuse_other_files(path)
         self._session = onnx_session(path, gpu)
         inputs = self._session.get_inputs()
         shape = inputs[0].shape if len(inputs) == 1 else None
@@ -54,6 +59,18 @@ class ONNXPredictor:
         if self._fixed and count < self._fixed:  # a file of one batch size: filled up by the last picture
             images = np.concatenate([images, np.repeat(images[-1:], self._fixed - count, axis=0)])
         return self._session.run(None, {self._name: images})[0][:count]
+
+
+def _refuse_other_files(path):
+    """Refusal for a missing file, and for one that keeps numbers in files beside it, or anywhere."""
+    try:
+        data = read_bounded(path, LARGEST)
+    except OSError as error:
+        raise Refusal(
+            "{}: no such file ({}), expected an ONNX model: export one first".format(path, error.strerror)
+        ) from None
+    if EXTERNAL in data:
+        raise Refusal("{}: its numbers lie in other files: export the network into one file".format(path))
 
 
 def onnx_session(model, gpu=0):

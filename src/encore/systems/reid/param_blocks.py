@@ -152,6 +152,9 @@ class OwnKeys:
     """The metric that decides which network is the best; None: the evaluator's own."""
     width: int = limited(64, low=1)
     layers: Optional[Tuple[int, ...]] = limited(None, low=1)
+    replicas: Optional[int] = limited(None, low=1)
+    """Shares of a batch, each with BatchNorm statistics and dropout of its own as on a GPU of the published
+    run, whatever carries them; several processes need it. None: the GPUs in one process, 1 on the CPU."""
     save_every: int = limited(1000, low=1)
     keep_bytes: int = limited(0, low=0)
     """Memory for decoded pictures."""

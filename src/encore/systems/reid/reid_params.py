@@ -98,6 +98,8 @@ class ReidParams:
         keys that the state does not have are left out, unknown ones are where they were."""
         values = {item.name: _plain(getattr(self, item.name)) for item in dataclasses.fields(self)}
         del values["state"], values["unknown"]
+        if self.encore.replicas is None:  # as in runs made before there was this key, which go on
+            del values["encore"]["replicas"]
         augmentation = values["data_augmentation"]
         augmentation["colour_jiterring"] = augmentation.pop("colour_jitter")
         values["tri_loss_params"]["margin"] = values["tri_loss_params"]["margin"] or 0

@@ -112,13 +112,19 @@ class RunFolder:
         checkpoint_files.save(self.file(name), state)
 
     def save_resume(self, content):
-        """Write the resume file."""
+        """Write the resume file -> its path."""
         checkpoint_files.save(self.resume_path, content)
+        return self.resume_path
 
     def load_resume(self):
         """The content of the resume file; Refusal where it is damaged."""
-        keys = ("identity", "position", "network", "optimizer", "counters")
-        return checkpoint_files.load(self.resume_path, keys, "person re-identification", "resume file")
+        return read_resume(self.resume_path)
+
+
+def read_resume(path):
+    """The content of a resume file; Refusal where it is damaged."""
+    keys = ("identity", "position", "network", "optimizer", "counters")
+    return checkpoint_files.load(path, keys, "person re-identification", "resume file")
 
 
 def _lock_file(path):

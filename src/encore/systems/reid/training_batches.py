@@ -15,6 +15,7 @@ from encore.runtime.shared_memory import loader_bytes
 from encore.systems.reid import SYSTEM
 from encore.systems.reid.augmentation import Augmentation, Draws
 from encore.systems.reid.identity_batches import identity_batches
+from encore.systems.reid.replica_shares import WHOLE, ReplicaShares
 
 SMALLEST_SIDE = 32
 """Input pixels for each row and column of state S's last feature map."""
@@ -28,11 +29,12 @@ class TrainingBatches(Dataset):
     one with the rest (published). `len` is the number of batches of an epoch. Orders come from the address
     (seed, "reid", "order", epoch), the draws of a picture from (seed, "reid", "transform", epoch, step, row).
     A picture that cannot be read is a Refusal with its name. Pictures before all draws are kept in memory up
-    to encore.keep_bytes, in this process alone: loader processes, which end with an epoch, keep none.
+    to encore.keep_bytes, in this process alone: loader processes, which end with an epoch, keep none. shares:
+    the ReplicaShares of this process: `images` are its own rows alone, `labels` those of the whole batch.
     """
 
-    def __init__(self, pictures, params):
-        self.pictures, self.params = pictures, params
+    def __init__(self, pictures, params, shares=WHOLE):
+        self.pictures, self.params, self._shares = pictures, params, shares
         self.augmentation = Augmentation(params)
         self._seed = params.encore.seed
         self._order = (None, None)
@@ -46,7 +48,7 @@ class TrainingBatches(Dataset):
         if not self._needs_two():
             return
         for what, size in self._sizes():
-            if 1 in _shares(size, replicas):
+            if 1 in ReplicaShares(replicas).sizes(size):
                 raise Refusal(
                     "batch_sampling_params: {} would hold {} of the {} pictures on {} GPU(s), one of them "
                     "alone, and BatchNorm needs two: change {} (now {} in all)".format(
@@ -99,8 +101,15 @@ class TrainingBatches(Dataset):
     def __getitem__(self, address):
         epoch, step = address
         numbers = self.numbers(epoch, step)
-        pixels = torch.stack([self._picture(epoch, step, row, int(i)) for row, i in enumerate(numbers)])
-        return self.augmentation.normalised(pixels), torch.from_numpy(self.pictures.labels[numbers])
+        own = [self._picture(epoch, step, row, int(numbers[row])) for row in self._shares.rows(len(numbers))]
+        labels = torch.from_numpy(self.pictures.labels[numbers])
+        if not own:
+            return torch.empty(0, 3, self.augmentation.height, self.augmentation.width), labels
+        return self.augmentation.normalised(torch.stack(own)), labels
+
+    def names(self, epoch, step):
+        """Names of the batch's pictures."""
+        return [self.pictures.names[number] for number in self.numbers(epoch, step)]
 
     def _picture(self, epoch, step, row, number):
         draws = Draws.seeded(derive_seed(self._seed, SYSTEM, "transform", epoch, step, row))
@@ -135,9 +144,3 @@ class TrainingBatches(Dataset):
         return loader_bytes(
             workers, self.params.batch * 3 * self.augmentation.height * self.augmentation.width * 4
         )
-
-
-def _shares(size, replicas):
-    """Pictures of each GPU, as torch's chunk cuts a batch."""
-    share = -(-size // replicas)
-    return [min(share, size - start) for start in range(0, size, share)]

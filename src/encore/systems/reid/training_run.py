@@ -22,6 +22,7 @@ from encore.systems.reid.objective import CLASSIFICATION
 from encore.systems.reid.run_folder import PARAMS, classes_of
 from encore.systems.reid.unnamed_places import ranks_a_gallery
 from encore.systems.reid.weights import load_imagenet, load_weights
+from encore.training.distributed import ALONE
 
 WITHOUT_EFFECT = (
     "batches_dir",
@@ -140,9 +141,19 @@ class ReidRun(NamedTuple):
         distillation.teacher.to(device)
         return distillation
 
-    def replicas(self, device):
-        """How many GPUs share a batch: as many as `parallels` has entries, the first ones that torch sees; 1
-        on the CPU, with the same batch. A warning where fewer are there."""
+    def replicas(self, device, processes=ALONE):
+        """How many replicas share a batch: encore.replicas, whatever carries them. Without it as many as
+        `parallels` has entries, each on a GPU of its own, the first ones that torch sees; 1 on the CPU, with
+        the same batch. A warning where fewer are there; Refusal for several processes without it."""
+        if self.params.encore.replicas is not None:
+            return self.params.encore.replicas
+        if processes.count > 1:
+            raise Refusal(
+                "encore.replicas: missing: {} processes share the replicas of a batch, whose number decides "
+                "the result: set it, to {} for those of `parallels`".format(
+                    processes.count, len(self.params.parallels)
+                )
+            )
         if device.type != "cuda":
             return 1
         wanted, found = len(self.params.parallels), torch.cuda.device_count()

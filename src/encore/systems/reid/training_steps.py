@@ -15,9 +15,13 @@ from encore.systems.reid.objective import CLASSIFICATION, Objective
 from encore.systems.reid.optimizers import build_optimizer, rates, set_factor
 from encore.systems.reid.rates import rate_factor
 from encore.systems.reid.record import TRIPLET_TAGS
+from encore.systems.reid.replica_shares import ReplicaShares
+from encore.systems.reid.replica_step import ReplicaStep
 from encore.systems.reid.weights import PREFIX
 from encore.training import loop
 from encore.training.checkpoint_files import Position
+from encore.training.distributed import ALONE
+from encore.training.numerical_fault import check_step
 
 ACCURACY_STEPS = 50
 """H: steps of an epoch from one look at the batch accuracy to the next."""
@@ -27,21 +31,23 @@ SUMS = ("loss", "accuracy", "rows")
 class ReidTraining:
     """Network, optimizer and counters of a run; `step` does one update.
 
-    params: ReidParams. iterations: per epoch. network: a ReidNetwork with its first weights. teaching:
-    (images, Outputs) -> the teacher's part of the loss, or None. device: of the network, the first of
-    `replicas` GPUs (1 on the CPU).
+    params: ReidParams. iterations: per epoch. network: a ReidNetwork with its first weights. teaching: a
+    Distillation or None. device: of the network. replicas: of a batch; with encore.replicas they run one
+    after the other, shared by `processes`, else on as many GPUs, the first one is `device`.
     """
 
-    def __init__(self, params, iterations, network, teaching, device, replicas=1):
-        self.params, self.iterations, self.device = params, iterations, device
+    def __init__(self, params, iterations, network, teaching, device, replicas=1, processes=ALONE):
+        self.params, self.iterations, self.device, self.processes = params, iterations, device, processes
         self.teaching, self.objective = teaching, Objective(params)
         self.network = network.to(device).train()
         groups = self.network.parameter_groups(params)
         self.optimizer = build_optimizer(params.optimizer, groups, params.weight_decay)
         self.replicas, self._classifies = replicas, CLASSIFICATION in params.losses
-        self._forward = _Plain(self.network)
-        if replicas > 1:
-            self._forward = nn.DataParallel(self._forward, list(range(replicas)))
+        if replicas > 1 and params.encore.replicas is not None:
+            shares = ReplicaShares(replicas, processes)
+            self._pass = ReplicaStep(self.network, shares, params.encore.seed, teaching)
+        else:
+            self._pass = _WholeStep(self.network, replicas, params.encore.seed, teaching)
         self.accuracy = 0.0
         """H: of the batch that was looked at last."""
         self.rows = 0
@@ -60,34 +66,34 @@ class ReidTraining:
         return position.epoch * self.iterations + position.step
 
     def step(self, epoch, number, batch):
-        """One update with (images float32 (b, 3, h, w), labels int64 (b,)) -> StepResult; the loss is checked
-        before it.
+        """One update with (images float32 (rows, 3, h, w) of this process, labels int64 (b,) of the batch) ->
+        StepResult; loss and gradients are checked before it.
 
         Published order: the rate is set before the update.
         """
         images, labels = (tensor.to(self.device) for tensor in batch)
         iteration = self.iteration(Position(epoch, number))
-        set_factor(self.optimizer, rate_factor(self.params, epoch, iteration, self.iterations))
         seed = self.params.encore.seed
-        torch.manual_seed(derive_seed(seed, SYSTEM, "dropout", iteration))
         draws = np.random.RandomState(derive_seed(seed, SYSTEM, "branches", iteration) % 2**32)
-        outputs = Outputs(*self._forward(images, labels, self.accuracy, iteration))
+        outputs, taught = self._pass.outputs(images, labels, self.accuracy, iteration)
         found = self.objective(outputs, labels, draws)
         total, terms = found.total, self._terms(found, outputs)
         if self.teaching is not None:
-            taught = self.teaching(images, outputs)
-            total, terms["teacher"] = total + taught, taught.item()
+            term = self.teaching.term(outputs, taught)
+            total, terms["teacher"] = total + term, term.item()
         value = total.item()
-        loop.refuse_unless_finite(value, terms, epoch, number)
         self.optimizer.zero_grad()
-        total.backward()
+        self._pass.backward(total)
+        check_step(value, terms, self.network.named_parameters(), images, self.processes)
+        set_factor(self.optimizer, rate_factor(self.params, epoch, iteration, self.iterations))
+        terms.update(self.rates())
         self.optimizer.step()
         self._count(value, found.accuracy, len(labels), number)
         return loop.StepResult(value, terms, terms["learning_rate"])
 
     def _terms(self, found, outputs):
-        """Name -> number of all that is recorded of a step."""
-        terms = dict(found.terms, **self.rates())
+        """Name -> number of all that is recorded of a step but the rates."""
+        terms = dict(found.terms)
         if self._classifies:
             terms["accuracy"] = found.accuracy
         if found.triplet is not None:
@@ -166,6 +172,29 @@ class ReidTraining:
         self.accuracy, self.sums, self.train = counters["accuracy"], counters["sums"], counters["train"]
         self.best, self.evaluation = counters["best"], counters["evaluation"]
         return Position(*content["position"])
+
+
+class _WholeStep:
+    """A batch in one graph: by the network as it is, or by nn.DataParallel on several GPUs.
+
+    Dropout draws from the address (seed, "reid", "dropout", iteration).
+    """
+
+    def __init__(self, network, replicas, seed, teaching):
+        self.seed, self.teaching = seed, teaching
+        self._forward = _Plain(network)
+        if replicas > 1:
+            self._forward = nn.DataParallel(self._forward, list(range(replicas)))
+
+    def outputs(self, images, labels, accuracy, iteration):
+        """(Outputs, the teacher's Outputs or None) of the batch."""
+        torch.manual_seed(derive_seed(self.seed, SYSTEM, "dropout", iteration))
+        outputs = Outputs(*self._forward(images, labels, accuracy, iteration))
+        return outputs, None if self.teaching is None else self.teaching.taught(images)
+
+    def backward(self, total):
+        """Set `.grad` of every parameter that the loss `total` depends on."""
+        total.backward()
 
 
 class _Plain(nn.Module):

@@ -44,6 +44,14 @@ def test_a_version_belongs_to_one_identity(tmp_path):
     assert [path.rpartition("_")[2] for path in versions(tmp_path)] == [str(n) for n in range(12)]
 
 
+def test_a_version_that_a_killed_run_had_only_begun_is_taken(tmp_path):
+    first = tmp_path / "lightning_logs" / "version_0"
+    first.mkdir(parents=True)
+    (first / "hparams.yaml.tmp-writing").write_text("seed")
+    assert open_version(tmp_path, {"seed": "0"}) == str(first)
+    assert open_version(tmp_path, {"seed": "1"}) == str(tmp_path / "lightning_logs" / "version_1")
+
+
 def test_a_published_version_is_never_gone_on_with(tmp_path):
     published = tmp_path / "lightning_logs" / "version_3"
     (published / "checkpoints").mkdir(parents=True)

@@ -9,6 +9,7 @@ import torch
 from encore.runtime.refusal import Refusal
 from encore.systems.drip.precision import Precision
 from encore.training.distributed import ALONE
+from encore.training.numerical_fault import NumericalFault
 
 needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
 needs_cpu_scaler = pytest.mark.skipif(
@@ -33,7 +34,9 @@ def update(precision, network, optimizer, loss, largest=0.1):
     optimizer.zero_grad()
     precision.scaled(loss).backward()
     parameters = list(network.parameters())
-    return precision.update(optimizer, parameters, largest, ALONE, parameters[-1:])
+    skips = precision.unscale(optimizer, parameters, ALONE, parameters[-1:])
+    assert precision.update(optimizer, parameters, largest, ALONE, parameters[-1:]) is skips
+    return skips
 
 
 @needs_cpu_scaler
@@ -66,13 +69,26 @@ def test_a_step_with_a_gradient_that_is_not_finite_is_skipped_and_said(value):
     assert not all(torch.equal(before[name], tensor) for name, tensor in network.state_dict().items())
 
 
-def test_in_float32_such_a_gradient_ends_the_run():
+@needs_cpu_scaler
+def test_the_scale_may_fall_to_one_and_no_further():
+    precision = scaled_precision()
+    precision.scaler = torch.amp.GradScaler("cpu", init_scale=2.0)
     network, optimizer = model()
-    before = copy.deepcopy(network.state_dict())
-    precision = Precision(32, torch.device("cpu"))
-    with pytest.raises(Refusal, match="the norm of the gradients is (inf|nan), expected a finite number"):
-        update(precision, network, optimizer, (network(torch.ones(1, 4)) * math.inf).sum())
-    assert all(torch.equal(before[name], tensor) for name, tensor in network.state_dict().items())
+    precision.refuse_further_skip()
+    assert update(precision, network, optimizer, (network(torch.ones(1, 4)) * math.inf).sum()) is True
+    with pytest.raises(NumericalFault, match="at every scale of the loss, down to 1"):
+        precision.refuse_further_skip()
+
+
+@needs_cpu_scaler
+def test_finite_gradients_whose_norm_overflows_are_not_skipped():
+    network, optimizer = model()
+    precision = scaled_precision()
+    parameters = list(network.parameters())
+    optimizer.zero_grad()
+    precision.scaled(network(torch.ones(1, 4)).sum()).backward()
+    parameters[0].grad.fill_(1e35 * 1024)  # 12 of them: the sum of squares is beyond float32
+    assert precision.unscale(optimizer, parameters, ALONE, parameters[-1:]) is False
 
 
 def test_on_a_cpu_16_bits_are_refused_and_32_compute_in_float32():

@@ -218,6 +218,14 @@ def test_a_killed_run_goes_on_to_the_same_copies(raw, tmp_path, monkeypatch, cou
             assert cut.read_bytes() == one.read_bytes()
 
 
+def test_a_set_whose_records_a_killed_run_was_removing_ends_without_them(raw, tmp_path):
+    whole = write_resized_copies(tmp_path / "whole", parameters(raw), "digest")
+    left = tmp_path / "whole" / "training_images" / "shard-00001.done.json"
+    left.write_text("{}")
+    assert write_resized_copies(tmp_path / "whole", parameters(raw), "digest") == whole
+    assert not left.exists()
+
+
 def test_a_killed_worker_costs_its_shard_alone(raw, tmp_path):
     whole = write_resized_copies(tmp_path / "whole", parameters(raw), "digest")
     process = start(killed, tmp_path / "cut", parameters(raw, workers=2), 3)

@@ -318,9 +318,36 @@ def test_a_loss_that_is_not_finite_ends_the_run_before_the_update(place, tmp_pat
     with torch.no_grad():
         training.network.criterion.kernel[0, 0] = float("nan")
     before = [parameter.detach().clone() for parameter in training.network.backbone.parameters()]
-    with pytest.raises(Refusal, match="the loss of epoch 1, step 2 is nan"):
+    with pytest.raises(Refusal, match="the loss is nan, expected a finite number"):
         training.step(1, 2, next(iter(run.data.batches.training(1))))
     assert all(torch.equal(*pair) for pair in zip(before, training.network.backbone.parameters()))
+
+
+class Exchange:
+    """Stands for processes; keeps the device of what they exchange, which NCCL has to find on a GPU."""
+
+    def gather(self, tensor):
+        self.device = tensor.device
+        return torch.tensor([[1.0, 0.0, 0.0, 0.0, 0.0, 0.0]])
+
+
+class AlwaysSkips:
+    """A Precision whose scaler skips each update."""
+
+    def unscale(self, *arguments):
+        return True
+
+    def refuse_further_skip(self):
+        pass
+
+
+def test_a_skipped_step_is_exchanged_on_the_device_of_the_run(place):
+    training = DripTraining(stage_run(place), ALONE, torch.device("cpu"))
+    training.to_device()
+    training.precision, training.processes = AlwaysSkips(), Exchange()
+    training.device = torch.device("meta")  # stands for a GPU
+    training._check(1.0, {}, torch.rand(2, 3, 4, 4))
+    assert training.processes.device == training.device
 
 
 def test_gradients_are_clipped_by_their_norm_together_as_torch_does():

@@ -28,6 +28,7 @@ from encore.systems.fkd.classifier_recipe import Distillation, OptimizerValues, 
 from encore.systems.fkd.distilled_batches import mixed_inputs
 from encore.systems.fkd.mixing import draw_mix
 from encore.systems.fkd.networks import NetworkShape, build, load_weights
+from encore.training.replay_step import VARIABLE
 from tests.encore import killed_run
 from tests.encore.killed_run import assert_same_bits
 from tests.encore.systems.fkd import tiny_classifier_run
@@ -52,6 +53,14 @@ def pictures(tmp_path_factory):
     write_class_folders(folder / "train", copies=10)
     write_class_folders(folder / "test", copies=4, seed=1)
     return folder
+
+
+def test_an_update_that_is_only_looked_at_leaves_no_file(pictures, tmp_path, monkeypatch):
+    recipe = dataclasses.replace(RECIPE, validate_every=1)
+    monkeypatch.setenv(VARIABLE, "1:0")  # after the validation of an epoch
+    with pytest.raises(SystemExit) as ended:
+        train_here(tmp_path / "folder", pictures, recipe)
+    assert ended.value.code == 0 and list((tmp_path / "folder").iterdir()) == []
 
 
 def finish(folder, pictures, **options):
@@ -310,7 +319,7 @@ def test_folders_of_other_classes_and_a_broken_loss_are_refused(pictures, tmp_pa
     with torch.no_grad():
         network.fc.bias.fill_(float("nan"))
     last = dataclasses.replace(RECIPE, keep_best=False)
-    with pytest.raises(Refusal, match="the loss of epoch 0, step 0 is nan"):
+    with pytest.raises(Refusal, match="epoch 0, step 0: the loss is nan"):
         train_classifier(last, network, train, None, str(tmp_path / "out"), device="cpu")
 
 

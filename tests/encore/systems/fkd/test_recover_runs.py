@@ -19,6 +19,7 @@ from encore.systems.fkd.recover.batches import planned
 from encore.systems.fkd.recover.recipe import RecoverRecipe
 from encore.systems.fkd.recover.recovery import last_numbers, recover, write_curves, write_summary
 from encore.systems.fkd.recover.snapshots import write_strips
+from encore.systems.fkd.recover.synthesis import Synthesis
 from tests.encore.killed_run import die, finish, start
 
 SHAPE = NetworkShape(classes=6, small_stem=True, width=4, layers=(1, 1, 1, 1))
@@ -198,9 +199,33 @@ def test_a_lost_batch_is_refused(tmp_path):
     broken = teacher()
     broken.bn1.running_mean.fill_(float("inf"))
     place = str(tmp_path / "pictures"), str(tmp_path / "records")
-    with pytest.raises(Refusal, match="classes 0 to 3 are lost at iteration 1"):
+    with pytest.raises(Refusal, match="classes 0 to 3 are lost at iteration 0: the loss is inf.*is saved in"):
         recover(RECIPE, broken, *place, device="cpu")
     assert files(tmp_path) == {}
+
+
+@pytest.mark.parametrize("cause", ["loss", "gradient"])
+def test_a_lost_iteration_changes_nothing_and_the_run_goes_on_once_mended(tmp_path, monkeypatch, cause):
+    whole = tmp_path / "whole"
+    run(whole)
+    own = Synthesis.losses
+
+    def losses(self, drawn, rate):
+        loss, found = own(self, drawn, rate)
+        if self.iteration != 3:
+            return loss, found
+        if cause == "loss":
+            return loss * float("nan"), found
+        loss.register_hook(lambda gradient: gradient * 1e12)
+        return loss, found
+
+    with monkeypatch.context() as poisoned:
+        poisoned.setattr(Synthesis, "losses", losses)
+        expected = "the loss is nan" if cause == "loss" else "the gradients have exploded"
+        with pytest.raises(Refusal, match="lost at iteration 3: %s" % expected):
+            run(tmp_path / "run")
+    run(tmp_path / "run")
+    assert files(tmp_path / "run") == files(whole)
 
 
 def test_batches_by_slot():

@@ -22,6 +22,7 @@ from encore.systems.fkd.tracking import HISTORY, LOG
 from encore.systems.fkd.train_recipe import StudentRecipe
 from encore.systems.fkd.training import Training, _batches, train_student
 from encore.training.checkpoint_files import OURS, WORK_NAME
+from encore.training.replay_step import VARIABLE
 from tests.encore import killed_run
 from tests.encore.killed_run import assert_same_bits
 
@@ -72,6 +73,14 @@ def run(
     return train_student(
         recipe, network, labels, images, validation, str(folder), device="cpu", on_step=on_step, **options
     )
+
+
+def test_a_step_that_is_only_looked_at_leaves_no_file(tmp_path, monkeypatch):
+    recipe = dataclasses.replace(RECIPE, validate_every=1)
+    monkeypatch.setenv(VARIABLE, "1:0")  # after the validation of an epoch
+    with pytest.raises(SystemExit) as ended:
+        run(tmp_path / "folder", recipe)
+    assert ended.value.code == 0 and os.listdir(str(tmp_path / "folder")) == []
 
 
 def run_and_die(folder, at, in_save=None):
@@ -480,7 +489,7 @@ def test_a_loss_that_is_not_finite_changes_no_weight(tmp_path):
     with torch.no_grad():
         network[-1].bias[0] = float("nan")
     before = network[0].weight.detach().clone()
-    with pytest.raises(Refusal, match="the loss of epoch 0, step 0 is nan"):
+    with pytest.raises(Refusal, match="epoch 0, step 0: the loss is nan"):
         run(tmp_path, network=network)
     assert torch.equal(network[0].weight, before)
 

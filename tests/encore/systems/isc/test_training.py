@@ -143,7 +143,7 @@ def test_a_published_checkpoint_goes_on_at_its_epoch(uninterrupted, tmp_path):
 def test_a_loss_that_is_not_finite_stops_before_the_update(tmp_path):
     # the published factor of epoch 0 is 0.01; a rate of 1e36 sends the first update beyond float32
     wild = dataclasses.replace(RECIPE, learning_rate=1e36)
-    with pytest.raises(Refusal, match="loss of epoch 0, step 1 is nan"):
+    with pytest.raises(Refusal, match="isc_track2 training: epoch 0, step 1: the loss is nan"):
         train(wild, InMemorySet(), None, str(tmp_path), device="cpu")
     lines = (tmp_path / "history.jsonl").read_text().splitlines()
     assert len(lines) == 1

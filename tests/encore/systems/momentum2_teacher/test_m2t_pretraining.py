@@ -17,12 +17,13 @@ from encore.models.resnet import ResNet
 from encore.runtime.refusal import Refusal
 from encore.runtime.safe_load import safe_load
 from encore.systems.isc.start_weights import load_start_weights
-from encore.systems.momentum2_teacher import checkpoints
+from encore.systems.momentum2_teacher import checkpoints, pretraining
 from encore.systems.momentum2_teacher.data_order import view_batches
 from encore.systems.momentum2_teacher.pretraining import Training, pretrain
 from encore.systems.momentum2_teacher.published_files import check_backbone, read_backbone
 from encore.systems.momentum2_teacher.recipe import Momentum2Recipe
 from encore.training.checkpoint_files import Position
+from encore.training.numerical_fault import NumericalFault
 from tests.encore import killed_run
 from tests.encore.in_memory_set import InMemorySet
 from tests.encore.killed_run import assert_same_bits
@@ -122,6 +123,27 @@ def test_a_lossy_resume_restarts_everything_but_weights_and_epoch(uninterrupted,
         checkpoint_of(tmp_path)["model"]["module.student_encoder.conv1.weight"],
         checkpoint_of(uninterrupted)["model"]["module.student_encoder.conv1.weight"],
     )
+
+
+@pytest.mark.parametrize("lossy, at, named", [(True, 7, None), (False, 7, "work_"), (True, 5, "published")])
+def test_after_a_fault_only_a_state_is_named_that_a_resume_reads(tmp_path, monkeypatch, lossy, at, named):
+    whole, calls = pretraining.check_step, []
+
+    def check_step(*arguments):
+        calls.append(arguments)
+        if len(calls) == at + 1:
+            raise NumericalFault("broken")
+        whole(*arguments)
+
+    monkeypatch.setattr(pretraining, "check_step", check_step)
+    with pytest.raises(Refusal, match="epoch 1, step %d: broken" % (at - ITERATIONS)) as refusal:
+        run_here(dataclasses.replace(RECIPE, lossy_resume=lossy), tmp_path)
+    state = checkpoints.NAME if named == "published" else named
+    if state is None:
+        assert "is saved in" not in str(refusal.value)
+    else:
+        assert "is saved in %s" % (tmp_path / state) in str(refusal.value)
+    assert len(list(tmp_path.glob("work_*"))) == (named == "work_")
 
 
 def test_a_published_checkpoint_goes_on_lossily_only(uninterrupted, tmp_path):

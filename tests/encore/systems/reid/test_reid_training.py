@@ -302,7 +302,7 @@ def test_a_loss_that_is_not_finite_updates_nothing(size):
     training = ReidTraining(params, 3, run.network(), None, torch.device("cpu"))
     before = {name: value.clone() for name, value in training.network.named_parameters()}
     images = torch.full((4, 3, 32, 16), float("nan"))
-    with pytest.raises(Refusal, match="the loss of epoch 0, step 2 is nan.*no update was made"):
+    with pytest.raises(Refusal, match="the loss is nan, expected a finite number"):
         training.step(0, 2, (images, torch.tensor([0, 1, 2, 3])))
     for name, value in training.network.named_parameters():
         assert torch.equal(value, before[name])

@@ -11,9 +11,11 @@ import torch
 
 from encore.runtime.atomic import replacing, write_json
 from encore.runtime.numerics import exact
+from encore.runtime.placed_network import PlacedNetwork
 from encore.runtime.progress import progress
 from encore.runtime.refusal import Refusal
 from encore.runtime.safe_load import safe_load
+from encore.runtime.shard_map import DEVICE, map_units, on_cluster
 from encore.systems.fkd.recover import snapshots
 from encore.systems.fkd.recover.batches import planned
 from encore.systems.fkd.recover.output import as_bytes, picture_name, write_picture
@@ -22,6 +24,7 @@ from encore.systems.fkd.recover.statistics import MatchedTeacher
 from encore.systems.fkd.recover.synthesis import Synthesis, random_streams
 from encore.systems.fkd.top_k import hits
 from encore.training import checkpoint_files
+from encore.training.numerical_fault import NumericalFault
 
 RECIPE = "recipe.json"
 
@@ -75,7 +78,8 @@ def recover(
     others, so that no record holds answers of two. on_step(batch, iteration, Losses): called after each
     iteration. A picture depends on recipe, teacher and its batch's address only: ranges on other
     machines, and a run that is killed and started again, give the same files (on the CPU: the same number of
-    threads and versions). Raises Refusal for records of other values and for a loss that is not finite.
+    threads and versions). Raises Refusal for records of other values and for an iteration with a numerical
+    fault, the state before which is saved.
     """
     device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     batches = planned(recipe, ipc_start, ipc_end, rank)
@@ -87,13 +91,21 @@ def recover(
     matched = MatchedTeacher(teacher, device)
     if max(max(batch.classes) for batch in batches) >= _outputs(matched, recipe, device):
         raise Refusal("classes: %d, the teacher has fewer outputs: lower it" % recipe.classes)
-    verifier = None if verifier is None else verifier.to(device).eval()
+    verifier = None if verifier is None else PlacedNetwork(verifier.eval(), device)
     waiting = [batch for batch in batches if not os.path.exists(place.record(batch))]
-    done = 0
-    for batch in waiting:
-        streams = random_streams(recipe.seed, recipe.batching, *batch.address)
-        synthesis = Synthesis(recipe, matched, batch.classes, *streams, device=device)
-        done += BatchRun(synthesis, batch, place, verifier).complete(on_step)
+
+    def make_worker():
+        @exact()
+        def synthesise(batch):
+            streams = random_streams(recipe.seed, recipe.batching, *batch.address)
+            synthesis = Synthesis(recipe, matched, batch.classes, *streams, device=matched.device)
+            asked = None if verifier is None else verifier.network
+            return BatchRun(synthesis, batch, place, asked).complete(on_step)
+
+        return synthesise
+
+    work = map_units(make_worker, waiting, 1, DEVICE, place)
+    done = sum(progress(work, len(waiting), "batches of pictures") if on_cluster() else work)
     return Recovered(sum(sum(batch.kept) for batch in batches), done, last_numbers(place.records))
 
 
@@ -112,7 +124,10 @@ class BatchRun:
         self._snapshot()
         left = range(first, self.recipe.iterations)
         for iteration in progress(left, len(left), "batch %s" % self.batch.name):
-            losses = synthesis.step()
+            try:
+                losses = synthesis.step()
+            except NumericalFault as fault:
+                raise self._refusal(fault) from fault
             self._snapshot()
             if iteration % self.recipe.print_every == 0 or synthesis.finished:
                 self._note(iteration, losses)
@@ -135,9 +150,25 @@ class BatchRun:
         content = {"synthesis": self.synthesis.state(), "history": self.history}
         checkpoint_files.save(self.place.state(self.batch), content)
 
+    def _refusal(self, fault):
+        """Save the state before an iteration that cannot be made -> the Refusal to raise."""
+        self._save()
+        classes = self.batch.classes
+        return Refusal(
+            "batch %s: the pictures of classes %d to %d are lost at iteration %d: %s; the state before it is "
+            "saved in %s: lower learning_rate or r_bn"
+            % (
+                self.batch.name,
+                min(classes),
+                max(classes),
+                self.synthesis.iteration,
+                fault,
+                self.place.state(self.batch),
+            )
+        )
+
     def _note(self, iteration, losses):
         numbers = losses.numbers()
-        self.synthesis.refuse_unless_finite(numbers)
         if self.verifier is not None:
             with torch.no_grad():
                 logits = self.verifier(self.synthesis.pictures)

@@ -7,6 +7,7 @@ import torch.nn as nn
 import torch.nn.functional as F
 from torch.autograd.function import once_differentiable
 
+from encore.runtime.placed_network import PlacedNetwork
 from encore.runtime.refusal import Refusal
 from encore.systems.fkd.networks import frozen
 
@@ -17,18 +18,31 @@ class MatchedTeacher:
 
     distances: of each BatchNorm2d, in the order of `modules()`, the Euclidean distance between the batch's
     variances (biased) of its input and the running ones, plus that between the means. The teacher's layers
-    are replaced in place: it is frozen and serves for nothing else. Refusal for a network without such
-    layers.
+    are replaced in place: it is frozen and serves for nothing else. Pickled, it goes to another machine's
+    device. Refusal for a network without such layers.
     """
 
     def __init__(self, teacher, device="cpu"):
-        self.network = frozen(teacher).to(device)
-        self.layers = _replaced(self.network)
+        self._placed = PlacedNetwork(frozen(teacher), device)
+        _replace(self.network)
         if not self.layers:
             raise Refusal(
                 "the teacher has no BatchNorm2d layer, whose statistics pictures are made from: choose a "
                 "network with BatchNorm, such as resnet18"
             )
+
+    @property
+    def network(self):
+        return self._placed.network
+
+    @property
+    def device(self):
+        return self._placed.device
+
+    @property
+    def layers(self):
+        """Those that compare, in the order of `modules()`."""
+        return [module for module in self.network.modules() if isinstance(module, ComparingBatchNorm)]
 
     def __call__(self, x):
         logits = self.network(x)
@@ -54,6 +68,9 @@ class ComparingBatchNorm(nn.Module):
             x, self.weight, self.bias, self.running_mean, self.running_var, self.eps
         )
         return y
+
+    def __getstate__(self):
+        return dict(self.__dict__, _distance=None)
 
     def take(self):
         """The distance, once: with it goes the graph that leads to it."""
@@ -112,14 +129,9 @@ def _direction(gap, norm):
     return gap / norm.clamp(min=torch.finfo(gap.dtype).tiny)
 
 
-def _replaced(network):
-    """Replace each BatchNorm2d below `network` by one that compares -> these, in the order of `modules()`."""
-    layers = []
+def _replace(network):
+    """Replace each BatchNorm2d below `network` by one that compares."""
     for module in list(network.modules()):
         for name, child in list(module.named_children()):
             if isinstance(child, nn.BatchNorm2d):
                 setattr(module, name, ComparingBatchNorm(child))
-    for module in network.modules():
-        if isinstance(module, ComparingBatchNorm):
-            layers.append(module)
-    return layers

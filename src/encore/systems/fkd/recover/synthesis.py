@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import math
 import random
 from typing import NamedTuple, Optional
 
 import torch
 import torch.nn.functional as F
 
-from encore.runtime.refusal import Refusal
 from encore.runtime.seeds import derive_seed
 from encore.systems.fkd.recover.curriculum import learning_rate, smallest_scale
 from encore.systems.fkd.recover.priors import mean_length, total_variation
 from encore.systems.fkd.recover.shared_augmentation import Augmentation, augmented, draw_augmentation
+from encore.training.numerical_fault import NumericalFault, check_step
 
 BETAS = (0.5, 0.9)
 EPSILON = 1e-8
@@ -82,13 +81,21 @@ class Synthesis:
         return self.iteration >= self.recipe.iterations
 
     def step(self):
-        """One update of the pictures -> Losses before it. They stay within what a pixel can be."""
+        """One update of the pictures -> Losses before it. They stay within what a pixel can be. Raises
+        NumericalFault, before the update and with all as it was, see `check_step`."""
         recipe = self.recipe
         rate = learning_rate(recipe, self.iteration)
         smallest = smallest_scale(recipe, self.iteration)
+        before = self.generator.get_state(), self.rolls.getstate()
         drawn = draw_augmentation(recipe, smallest, self.generator, self.rolls)
         loss, losses = self.losses(drawn, rate)
         (self.pictures.grad,) = torch.autograd.grad(loss, self.pictures)
+        try:
+            check_step(loss.item(), losses.numbers(), [("pictures", self.pictures)])
+        except NumericalFault:  # the state before this iteration
+            self.generator.set_state(before[0])
+            self.rolls.setstate(before[1])
+            raise
         for group in self._optimizer.param_groups:
             group["lr"] = rate
         self._optimizer.step()
@@ -117,16 +124,6 @@ class Synthesis:
     def values(self):
         """The pictures as float32 (n, 3, size, size) from 0 to 1, a copy."""
         return (self.pictures.detach() * self._deviation + self._mean).clamp_(0, 1)
-
-    def refuse_unless_finite(self, numbers):
-        """Raises Refusal, with the terms, where the loss of an iteration (Losses.numbers) is not finite. Once
-        that is so it stays so: it need not be asked for each iteration."""
-        if not math.isfinite(numbers["loss"]) or not torch.isfinite(self.pictures).all():
-            terms = ", ".join("%s %g" % item for item in sorted(numbers.items()))
-            raise Refusal(
-                "the pictures of classes %d to %d are lost at iteration %d (%s): lower learning_rate or r_bn"
-                % (int(self.targets.min()), int(self.targets.max()), self.iteration, terms)
-            )
 
     def state(self):
         """What an exact continuation needs, as tensors and plain values."""
