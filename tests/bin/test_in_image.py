@@ -56,8 +56,14 @@ def test_variables_that_are_passed_on(project):
         "RANK": "3",
         "LOCAL_RANK": "1",
         "WORLD_SIZE": "8",
+        "ENCORE_PROCESS_TIMEOUT": "60",
+        "RAY_ADDRESS": "node0:6379",
+        "NCCL_SOCKET_IFNAME": "ib0",
+        "GLOO_SOCKET_IFNAME": "eth0",
+        "ENCORE_REPLAY_STEP": "3:12",
+        "ENCORE_CLUSTER": "node0:6379",
     }
-    passed = values_of("--env", project.started(NOT_PASSED_ON="x", **given))
+    passed = values_of("--env", project.started(NOT_PASSED_ON="x", ENCORE_NETWORK="host", **given))
     assert set("=".join(item) for item in given.items()) < set(passed)
     assert not any("NOT_PASSED_ON" in value for value in passed)
 
@@ -274,6 +280,31 @@ def test_apptainer_executes_the_file(project):
     digest = "ENCORE_IMAGE_DIGEST=sha256:" + hashlib.sha256(b"image").hexdigest()
     assert digest in values_of("--env", arguments)
     assert "--nv" not in arguments and "--user" not in arguments and "--shm-size" not in arguments
+
+
+@pytest.mark.parametrize(
+    ("chosen", "options"),
+    [
+        ({}, ["--net", "--network", "none"]),
+        ({"ENCORE_NETWORK": "none"}, ["--net", "--network", "none"]),
+        ({"ENCORE_NETWORK": "host"}, []),
+        ({"ENCORE_NETWORK": "bridge"}, ["--net", "--network", "bridge"]),
+    ],
+)
+def test_apptainer_gets_no_network_unless_asked(project, chosen, options):
+    """Without `--net`, `--network` would have no effect."""
+    project.write("encore-cuda101.sif")
+    arguments = project.started(ENCORE_RUNTIME=project.runtimes["apptainer"], **chosen)
+    assert [word for word in arguments if word.startswith("--net")] == options[:2]
+    assert values_of("--network", arguments) == options[2:]
+
+
+@pytest.mark.parametrize("runtime", ["docker", "podman"])
+def test_no_network_unless_asked(project, runtime):
+    chosen = {"ENCORE_RUNTIME": project.runtimes[runtime]}
+    assert values_of("--network", project.started(**chosen)) == ["none"]
+    assert values_of("--network", project.started(ENCORE_NETWORK="", **chosen)) == ["none"]
+    assert values_of("--network", project.started(ENCORE_NETWORK="host", **chosen)) == ["host"]
 
 
 def test_the_digest_of_a_replaced_file_is_taken_again(project):

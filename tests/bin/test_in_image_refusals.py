@@ -93,6 +93,11 @@ def test_a_gpu_that_is_absent(project, gpus):
     assert line.startswith("ENCORE_GPUS={}, but this machine has no NVIDIA driver".format(gpus))
 
 
+def test_a_cluster_without_a_network(project):
+    line = project.refused(ENCORE_CLUSTER="10.0.0.1:6379")
+    assert line.endswith("but the container has no network: set ENCORE_NETWORK=host too")
+
+
 @pytest.mark.parametrize("missing", ["/nonexistent/data", "x"])
 def test_a_further_folder_that_does_not_exist(project, missing):
     line = project.refused(ENCORE_MOUNTS="{}:{}".format(project.folder, missing))

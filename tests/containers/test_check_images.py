@@ -66,6 +66,12 @@ def test_a_new_file_takes_the_pass_away(project, name):
     assert passed(project).returncode == 1
 
 
+def test_what_is_accepted_of_the_locks_is_in_no_image(project):
+    put_on_record(project)
+    (project / "locks" / "accepted_vulnerabilities.yaml").write_text("accepted: []")
+    assert passed(project).returncode == 0
+
+
 def test_a_missing_file_takes_the_pass_away(project):
     put_on_record(project)
     (project / "containers" / "add-user").unlink()
