@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from checks.forecast.grown import data_set_objects, with_memory, with_objects
 from checks.forecast.operations import detector_multiply_adds, detector_parameters
-from checks.forecast.rates import Rate
-from checks.forecast.rows import BYTES_A_PICTURE, CHECKPOINT_COPIES, Row, hours_of
+from checks.forecast.rows import BYTES_A_PICTURE, CHECKPOINT_COPIES, Row, hours_of, network_hours
 
 BYTES_A_QUERY = 2000
 """Detections of one query: some rows of six numbers, and its name."""
@@ -28,7 +28,10 @@ def _generate(made, amounts, rates, hardware):
     hours = hours_of(pictures, rates.pasted, hardware.cores)
     size = pictures * BYTES_A_PICTURE
     basis = rates.pasted.source + "; disk for a megapixel each"
-    return Row("generate", pictures, "pictures", hours, size / 1e9, basis)
+    row = Row("generate", pictures, "pictures", hours, size / 1e9, basis)
+    workers = min(made["workers"], hardware.cores)
+    row = with_memory(row, rates.curves.memory("generation"), pictures, workers + 1)
+    return with_objects(row, data_set_objects(pictures, made["pictures_per_shard"]))
 
 
 def _train(parameters, amounts, rates, hardware):
@@ -38,8 +41,8 @@ def _train(parameters, amounts, rates, hardware):
     held_out = round(sources * made["validation"])
     steps = (sources - held_out) * made["copies"] // train["batch"]
     pictures = train["epochs"] * steps * train["batch"]
-    work = 3 * pictures * detector_multiply_adds(train["shape"])
-    hours = hours_of(work, rates.trained, min(1, hardware.gpus))
+    forward = detector_multiply_adds(train["shape"])
+    hours = network_hours(pictures, forward, train["batch"], rates.trained, 1, passes=3)
     size = (1 + CHECKPOINT_COPIES) * 4 * detector_parameters(train["shape"])
     basis = rates.trained.source + "; multiply-adds at the rate of the copy detection's training; on one GPU"
     return Row("train", pictures, "pictures", hours, size / 1e9, basis)
@@ -49,8 +52,7 @@ def _detect(parameters, amounts, rates, hardware):
     size = amounts.queries * BYTES_A_QUERY / 1e9
     if parameters["detect"]["detector"] == "published":
         return Row("detect", amounts.queries, "queries", 0.0, size, "the authors' detections")
-    work = amounts.queries * detector_multiply_adds(parameters["train"]["shape"])
-    rate = Rate(rates.detected.value, rates.detected.source + "; square frames; on one GPU")
-    return Row(
-        "detect", amounts.queries, "queries", hours_of(work, rate, min(1, hardware.gpus)), size, rate.source
-    )
+    forward, batch = detector_multiply_adds(parameters["train"]["shape"]), parameters["detect"]["batch"]
+    hours = network_hours(amounts.queries, forward, batch, rates.detected, 1, passes=1)
+    basis = rates.detected.source + "; square frames; on one GPU"
+    return Row("detect", amounts.queries, "queries", hours, size, basis)

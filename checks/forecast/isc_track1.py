@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from checks.forecast.grown import data_set_objects, with_memory, with_objects, with_seconds
+from checks.forecast.isc_track2 import FILES_OF_CHECKPOINTS, generated, verification
 from checks.forecast.operations import multiply_adds
 from checks.forecast.operations import parameters as count_parameters
+from checks.forecast.pretraining import pretraining_hours
 from checks.forecast.rates import QUERY_CROPS, Rate
 from checks.forecast.rows import (
     BYTES_A_PICTURE,
@@ -16,6 +19,7 @@ from checks.forecast.rows import (
     checkpoints_kept,
     classes,
     hours_of,
+    network_hours,
 )
 from encore.data.faiss_transform import pca_file_bytes
 
@@ -65,12 +69,13 @@ def forecast(parameters, amounts, rates, hardware):
         _faces(parameters["faces"], amounts, rates, hardware),
         _generate(parameters, amounts, rates, hardware),
         _pairs(parameters["pairs"], amounts, rates, hardware),
-        *_pretrain(parameters, hardware),
+        *_pretrain(parameters, amounts, rates, hardware),
         _train(parameters, amounts, rates, hardware),
         _crop_queries(parameters, amounts, rates, hardware),
         _extract(parameters, amounts, rates, hardware),
         _normalise(parameters, amounts, rates, hardware),
         _fuse(parameters, rates),
+        verification(rates, 1),
     ]
 
 
@@ -99,9 +104,9 @@ def _generate(parameters, amounts, rates, hardware):
     images = len(parameters["test"]["tags"]) * classes(parameters, amounts) * made["copies"]
     size = images * made["chain"]["size"] ** 2 * BYTES_PER_PIXEL
     basis = rates.generated.source + "; face classes not counted"
-    return Row(
-        "generate", images, "pictures", hours_of(images, rates.generated, hardware.cores), size / 1e9, basis
-    )
+    hours, sets = hours_of(images, rates.generated, hardware.cores), len(parameters["test"]["tags"])
+    row = Row("generate", images, "pictures", hours, size / 1e9, basis, starts=sets)
+    return generated(row, made, images // sets, rates, hardware, sets)
 
 
 def _pairs(made, amounts, rates, hardware):
@@ -111,24 +116,28 @@ def _pairs(made, amounts, rates, hardware):
     pictures = 2 * (pairs - pairs % 4)
     if given:
         basis = f"given ones are copied, {PUBLISHED_PAIRS:,} as published"
-        return Row("pairs", pictures, "pictures", 0.0, pictures * BYTES_A_PICTURE / 1e9, basis)
+        row = Row("pairs", pictures, "pictures", 0.0, pictures * BYTES_A_PICTURE / 1e9, basis)
+        return with_objects(row, data_set_objects(pairs, made["pairs_per_shard"]))
     size = pictures * made["held_out"]["chain"]["size"] ** 2 * BYTES_PER_PIXEL
     hours = hours_of(pictures, rates.generated, hardware.cores)
-    return Row("pairs", pictures, "pictures", hours, size / 1e9, rates.generated.source)
+    row = Row("pairs", pictures, "pictures", hours, size / 1e9, rates.generated.source)
+    return with_objects(row, data_set_objects(pairs, made["pairs_per_shard"]))
 
 
-def _pretrain(parameters, hardware):
+def _pretrain(parameters, amounts, rates, hardware):
     for name in parameters["test"]["backbones"]:
         made = parameters["pretrain"][ARCHITECTURES[name]]
         if made["published"]:
             yield Row(f"pretrain {name}", 0, "pictures", 0.0, 0.5, "the authors' weights")
-        else:
-            known = PUBLISHED_PRETRAINING.get(name)
-            hours = known and known.hours * known.gpus / hardware.gpus
+            continue
+        pictures, hours = pretraining_hours(made, _shape(parameters, name), amounts.training, rates)
+        known, basis = PUBLISHED_PRETRAINING.get(name), rates.trained.source
+        if hours is None:
+            hours = known and known.hours * known.gpus / max(1, hardware.gpus)
             basis = (
                 f"published: {known.hours / 24:.0f} days on {known.gpus} V100" if known else "not measured"
             )
-            yield Row(f"pretrain {name}", 0, "pictures", hours, 1.0, basis)
+        yield Row(f"pretrain {name}", pictures, "pictures", hours, 1.0, basis)
 
 
 def _runs(parameters):
@@ -140,20 +149,34 @@ def _training_operations(parameters, amounts):
     """Multiply-adds of a whole run of each backbone; the backward pass costs twice the forward one."""
     train = parameters["train"]
     pictures = train["epochs"] * train["iterations"] * train["batch"]
-    side = train["height"]
+    forward = _training_forward(parameters, amounts)
+    return {name: 3 * pictures * forward[name] for name in parameters["test"]["backbones"]}
+
+
+def _training_forward(parameters, amounts):
+    """{backbone: multiply-adds of a training picture, forward}."""
+    side, known = parameters["train"]["height"], classes(parameters, amounts)
     return {
-        name: 3
-        * pictures
-        * multiply_adds(_shape(parameters, name), side, classes=classes(parameters, amounts))
+        name: multiply_adds(_shape(parameters, name), side, classes=known)
         for name in parameters["test"]["backbones"]
     }
 
 
 def _train(parameters, amounts, rates, hardware):
-    train, per_run = parameters["train"], _training_operations(parameters, amounts)
+    train, forward = parameters["train"], _training_forward(parameters, amounts)
     share = parameters["train_pairs"]["iterations"] / train["iterations"]
-    runs = _runs(parameters)
-    work = sum(per_run[name] * (share if tag in PAIR_SETS else 1) for tag, name in runs)
+    runs, a_run = _runs(parameters), train["epochs"] * train["batch"] * train["iterations"]
+    each = [
+        network_hours(
+            a_run * (share if tag in PAIR_SETS else 1),
+            forward[name],
+            train["batch"],
+            rates.trained,
+            hardware.gpus,
+            3,
+        )
+        for tag, name in runs
+    ]
     pictures = sum(
         train["epochs"] * train["batch"] * train["iterations"] * (share if tag in PAIR_SETS else 1)
         for tag, _ in runs
@@ -165,8 +188,9 @@ def _train(parameters, amounts, rates, hardware):
         * count_parameters(_shape(parameters, name), classes(parameters, amounts))
         for _, name in runs
     )
-    hours = hours_of(work, rates.trained, hardware.gpus)
-    return Row("train", round(pictures), "pictures", hours, size / 1e9, rates.trained.source)
+    hours = None if None in each else sum(each)
+    row = Row("train", round(pictures), "pictures", hours, size / 1e9, rates.trained.source, starts=len(runs))
+    return with_objects(row, len(runs) * (checkpoints_kept(train) + FILES_OF_CHECKPOINTS))
 
 
 def _crop_queries(parameters, amounts, rates, hardware):
@@ -174,7 +198,9 @@ def _crop_queries(parameters, amounts, rates, hardware):
     hours = hours_of(queries, rates.proposed, hardware.cores)
     pixels = query_crops(parameters, amounts) * 200**2
     basis = rates.proposed.source + "; crops taken as 200 x 200 pixels"
-    return Row("crop_queries", queries, "queries", hours, pixels * BYTES_PER_PIXEL / 1e9, basis)
+    made = parameters["crop_queries"]
+    row = Row("crop_queries", queries, "queries", hours, pixels * BYTES_PER_PIXEL / 1e9, basis)
+    return with_objects(row, data_set_objects(queries, made["queries_per_shard"]))
 
 
 def _models(parameters):
@@ -192,16 +218,26 @@ def _extract(parameters, amounts, rates, hardware):
     pca, scale = parameters["extract"]["pca"], parameters["test"]["multi_part_scale"]
     whole = amounts.training + amounts.references + query_crops(parameters, amounts)
     parts = PARTS * amounts.references + queries_taken(parameters, amounts)
-    work = stored = files = 0
+    batch, groups = parameters["extract"]["batch_size"], max(1, len(parameters["test"].get("groups", ())))
+    chunk = batch * parameters["extract"]["batches_per_chunk"]
+    each, stored, files, objects = [], 0, 0, groups
     for tag, name, side in _models(parameters):
-        work += (pca["images"] + whole) * _forward(parameters, name, side)
+        passed, forward = pca["images"] + whole, _forward(parameters, name, side)
+        objects += 2 + sum(
+            -(-n // chunk) for n in (amounts.training, amounts.references, query_crops(parameters, amounts))
+        )
         stored, files = stored + whole, files + _pca_bytes(parameters, name)
         if tag == MULTI_PART and side == scale:
-            work += parts * _forward(parameters, name, side)
+            passed, objects = passed + parts, objects + 2 + -(-parts // chunk)
             stored, files = stored + parts + amounts.training, files + _pca_bytes(parameters, name)
+        each.append(network_hours(passed, forward, batch, rates.extracted, hardware.gpus, passes=1))
     size = files + stored * (4 * pca["dimensions"] + NAME_BYTES)
-    hours = hours_of(work, rates.extracted, hardware.gpus)
-    return Row("extract", stored, "descriptors", hours, size / 1e9, rates.extracted.source)
+    hours = None if None in each else sum(each)
+    row = Row("extract", stored, "descriptors", hours, size / 1e9, rates.extracted.source, starts=groups)
+    of_a_model = stored // max(1, len(each))
+    machinery = [(rates.curves.seconds("extraction"), of_a_model, len(each), max(1, hardware.gpus))]
+    row = with_memory(with_seconds(row, machinery), rates.curves.memory("extraction"), of_a_model)
+    return with_objects(row, objects)
 
 
 def _pca_bytes(parameters, name):
@@ -220,14 +256,27 @@ def _normalise(parameters, amounts, rates, hardware):
     rows = lists * parameters["normalise"]["max_results"]
     devices = hardware.gpus if rates.searched.on_gpu else 1
     hours = hours_of(pairs * width, rates.searched, devices)
-    return Row("normalise", pairs, "pairs", hours, rows * 33 / 1e9, rates.searched.source)
+    groups = max(1, len(test.get("groups", ())))
+    row = Row("normalise", pairs, "pairs", hours, rows * 33 / 1e9, rates.searched.source, starts=groups)
+    return with_objects(row, 2 * lists + groups)
 
 
 def _fuse(parameters, rates):
-    test = parameters["test"]
+    test, curves = parameters["test"], rates.curves
     lists = (len(test["tags"]) * len(test["scales"]) + 1 + len(test["pair_tags"])) * len(test["backbones"])
-    rows = lists * parameters["normalise"]["max_results"]
-    return Row("fuse", rows, "rows", hours_of(rows, rates.fused, 1), rows * 40 / 1e9, rates.fused.source)
+    each = parameters["normalise"]["max_results"]
+    rows = lists * each
+    if curves.seconds("final_scores") is None:
+        return Row("fuse", rows, "rows", hours_of(rows, rates.fused, 1), rows * 40 / 1e9, rates.fused.source)
+    voters = len(test["backbones"])
+    parts = [
+        (curves.seconds("score_list_reading"), each, lists, 1),
+        (curves.seconds("vote"), voters * each, lists // voters, 1),
+        (curves.seconds("final_scores"), rows // 2, 1, 1),
+    ]
+    basis = "measured growth of reading, vote and final rule; assumed: half of the rows are voted for"
+    row = with_seconds(Row("fuse", rows, "rows", 0.0, rows * 40 / 1e9, basis), parts)
+    return with_memory(row, curves.memory("final_scores"), rows // 2)
 
 
 def _forward(parameters, name, scale):

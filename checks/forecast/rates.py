@@ -6,6 +6,9 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
+from checks.forecast.curves import COMMAND, NONE, Curves
+from checks.forecast.networks import resnet
+from checks.forecast.rates_of import Rate, StepRate
 from checks.size import PROJECT
 from encore.runtime.refusal import Refusal
 
@@ -14,17 +17,10 @@ SEARCH_SHARE = 0.25
 """Assumed share of a GPU's measured peak that score normalisation and search reach, unless the caller gives
 another: beside the products they pick out the best, and read a million descriptors of 6 kB for every 65,536
 queries."""
+RECOVERED_MULTIPLY_ADDS = 10 * resnet("resnet18", 64, 64, classes=10)
+"""Of an iteration of the benchmark `recover`, forward."""
 QUERY_CROPS = 1.42e6
 """Augmented queries of the published test: 28 chunks of 50,000 and a rest."""
-
-
-@dataclass(frozen=True)
-class Rate:
-    """A speed and where it was measured; None: nobody measured it."""
-
-    value: float | None
-    source: str
-    on_gpu: bool = False
 
 
 @dataclass(frozen=True)
@@ -49,6 +45,12 @@ class Rates:
     extracted: Rate
     detected: Rate
     """Multiply-adds a second of the overlay detector."""
+    curves: Curves = NONE
+    """How the cost of the parts grows with their size."""
+    recovered: Rate = Rate(None, "not measured: run make bench (recover)")
+    """Multiply-adds a second and core of a forward pass of fkd's recover, backward included."""
+    drip_augmented: Rate = Rate(None, "not measured: run make bench (drip_augmentation)")
+    """Pictures a second and core through drip's augmentation."""
 
 
 def read_rates(
@@ -56,10 +58,13 @@ def read_rates(
     results=PROJECT / "benchmarks" / "results.json",
     anchors=None,
     search_share=SEARCH_SHARE,
+    curves=NONE,
+    on_cpu=False,
 ):
     """Rates from the record of `make bench` and, if given, of `make gpu-check`.
 
-    `anchors`: {"trained", "extracted"} -> Rate for a GPU without a record (what the authors state of a V100).
+    `curves`: measured growth; on_cpu: networks run on the CPU, at the rate of its curves. `anchors`:
+    {"trained", "extracted"} -> Rate for a GPU without a record (what the authors state of a V100).
     `search_share`: share of the GPU's measured peak, above 0 up to 1, that the search is assumed to reach.
     """
     if not 0 < search_share <= 1:
@@ -72,19 +77,35 @@ def read_rates(
         peak = _gpu(record, gpu_record, "extraction", "peak_tflop_per_second")
         searched = _scaled(peak, search_share, f"; assumed: {search_share:.0%} of the measured peak")
     unknown = Rate(None, "not measured: run make gpu-check and give its record")
-    on_cpu = _searched_on_cpu(bench)
+    searched_on_cpu = _searched_on_cpu(bench)
+    if on_cpu:
+        trained, extracted = (_stepped(curves, *of) for of in (("training_step", 3), ("forward_pass", 1)))
     return Rates(
         generated=_benched(bench, "generation_chain", "images_per_second"),
         proposed=_inverse(_benched(bench, "reference_division", "search_milliseconds_a_picture"), 1000.0),
         faces=_sized(bench, "faces_pictures_per_second"),
         pasted=_sized(bench, "pasted_pictures_per_second"),
-        searched=searched or on_cpu,
-        searched_on_cpu=on_cpu,
+        searched=searched or searched_on_cpu,
+        searched_on_cpu=searched_on_cpu,
         fused=_benched(bench, "fusion", "rows_per_second"),
         trained=trained or unknown,
         extracted=extracted or unknown,
-        detected=_detected(bench, extracted or unknown),
+        detected=extracted if on_cpu else _detected(bench, extracted or unknown),
+        curves=curves,
+        recovered=_scaled(
+            _benched(bench, "recover", "iterations_per_second"),
+            RECOVERED_MULTIPLY_ADDS,
+            ", ResNet-18, 10 pictures of 64 pixels",
+        ),
+        drip_augmented=_benched(bench, "drip_augmentation", "images_per_second"),
     )
+
+
+def _stepped(curves, name, passes):
+    curve = curves.seconds(name)
+    if curve is None:
+        return Rate(None, f"not measured: run {COMMAND} {name}")
+    return StepRate(curve, f"growth: {name}, one CPU core", passes)
 
 
 def _benched(bench, name, key):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from checks.forecast.rates_of import StepRate
+
 BYTES_PER_PIXEL = 0.8
 """JPEG of quality 100: the bound that the stages themselves ask for."""
 BYTES_A_PICTURE = 400000
@@ -16,7 +18,12 @@ CHECKPOINT_COPIES = 3
 
 @dataclass(frozen=True)
 class Row:
-    """One stage: pictures (or pairs, rows) handled, hours on the given hardware, gigabytes written."""
+    """One stage: pictures (or pairs, rows) handled, hours on the given hardware, gigabytes written.
+
+    `low`, `high`: the 95 % interval of the hours where measured growth is part of them; `memory`: peak of
+    the stage's processes in gigabytes, at the upper end of its interval; `objects`: what DVC keeps; None: not
+    known. `starts`: processes that start one after the other, as DVC calls them.
+    """
 
     stage: str
     amount: int
@@ -24,11 +31,16 @@ class Row:
     hours: float | None
     gigabytes: float
     basis: str
+    low: float | None = None
+    high: float | None = None
+    memory: float | None = None
+    objects: int | None = None
+    starts: int = 1
 
 
 @dataclass(frozen=True)
 class Hardware:
-    """What the run may use at the same time."""
+    """What the run may use at the same time; no GPUs: networks run on the CPU, in one process."""
 
     cores: int
     gpus: int
@@ -49,6 +61,21 @@ class Amounts:
 def hours_of(amount, rate, devices):
     """Hours of `amount` at `rate` (a Rate, of one device); None where nobody measured it."""
     return None if rate.value is None else amount / rate.value / max(1, devices) / 3600
+
+
+def network_hours(pictures, per_picture, batch, rate, devices, passes):
+    """Hours of `pictures` through a network of `per_picture` multiply-adds, forward; None where nobody
+    measured.
+
+    passes: what a picture costs in forward passes (3 with the backward one). A Rate of multiply-adds a
+    second, or a StepRate, by which a step of `batch` pictures costs what its forward multiply-adds say.
+    """
+    if per_picture is None:
+        return None
+    if isinstance(rate, StepRate):
+        step = rate.curve.at(batch * per_picture)
+        return None if step is None else pictures / batch * step.value * passes / rate.passes / 3600
+    return hours_of(passes * pictures * per_picture, rate, devices)
 
 
 def classes(parameters, amounts):
