@@ -16,13 +16,17 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export DVC_NO_ANALYTICS := 1
 unexport PYTHONPATH
 
-.PHONY: help setup mini test lint bench report clean locks locks-check dependencies legacy-test images gpu-check pull reference
+.PHONY: help setup mini test lint bench report clean locks locks-check dependencies legacy-test images gpu-check pull \
+	reference faults audit growth
 
 help:
 	@echo "make mini    run every system end to end at mini size, verify the claims, write the report"
 	@echo "make test    run the CPU test suite"
 	@echo "make lint    check style, the pipeline's dependencies and the Dockerfiles"
 	@echo "make bench   measure speed and memory into benchmarks/results.json"
+	@echo "make growth  measure how time, memory and files grow with size into benchmarks/growth.json"
+	@echo "make faults  kills, hostile files, lost machines: inject them, print what was survived (25 minutes)"
+	@echo "make audit   look the locks' versions up among the published vulnerabilities (needs a network)"
 	@echo "make report  write mini/report/index.html again from the results that are there"
 	@echo "make legacy-test  prove the worker code on Python 3.7 with torch 1.7.1, and on 3.10 with 2.0.1"
 	@echo "make images  build both images and prove them"
@@ -62,6 +66,20 @@ lint: .venv/ready
 
 bench: .venv/ready
 	$(PYTHON) -m benchmarks
+
+growth: .venv/ready
+	$(PYTHON) -m benchmarks.growth
+
+# What the fault suites need beyond the environment itself, which stays without it: Ray, a fuzzer, an auditor.
+.venv/faults: .venv/ready locks/faults.txt
+	$(PYTHON) -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r locks/faults.txt
+	touch $@
+
+faults: .venv/faults
+	$(PYTHON) -m faults
+
+audit: .venv/faults
+	.venv/bin/encore audit
 
 report: .venv/ready
 	.venv/bin/encore report mini

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import csv
-import json
 import math
 from dataclasses import dataclass
 
 from checks.report.figures import BELOW, Series, line_figure
 from checks.report.ingredients import Missing, need
+from encore.runtime.bounded_file import bounded_lines
+from encore.runtime.json_file import read_json_file
 from encore.runtime.refusal import Refusal
 
 COLUMNS = ["stage", "kernel", "classes", "epoch", "total_epoch", "trn_loss", "val_loss"]
@@ -83,7 +84,7 @@ def drip_stages(folder, system="drip"):
 def read_stages(path):
     """[[Epoch of a stage]] of the CSV, in its order; raises Refusal naming file and line."""
     with open(path, encoding="utf-8", newline="") as file:
-        rows = csv.reader(file)
+        rows = csv.reader(bounded_lines(file, path))
         header = next(rows, None)
         if header != COLUMNS:
             raise Refusal(f"{path}: expected the columns {', '.join(COLUMNS)}, found {header}")
@@ -163,7 +164,7 @@ def _values(folder, system, stage):
 
 def _numbers(path):
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
+        value = read_json_file(path)
     except ValueError as error:
         raise Refusal(f"{path}: not JSON ({error}): run its stage again") from None
     if not isinstance(value, dict) or not all(_is_number(number) for number in value.values()):

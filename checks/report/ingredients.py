@@ -6,6 +6,7 @@ import csv
 import math
 from pathlib import Path
 
+from encore.runtime.bounded_file import bounded_lines
 from encore.runtime.refusal import Refusal
 
 
@@ -24,7 +25,7 @@ def need(folder, relative):
 def read_columns(path):
     """{column: list of float} of a CSV with a header; an empty field is NaN. Refusals name file and line."""
     with open(path, encoding="utf-8", newline="") as file:
-        rows = csv.reader(file)
+        rows = csv.reader(bounded_lines(file, path))
         header = next(rows, None)
         if not header:
             raise Refusal(f"{path}: expected a header line, found an empty file")

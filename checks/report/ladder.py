@@ -7,6 +7,7 @@ import math
 
 from checks.report.figures import bar_figure
 from checks.report.ingredients import Missing, need
+from encore.runtime.bounded_file import bounded_lines
 from encore.runtime.refusal import Refusal
 
 COLUMNS = ["step", "micro_ap"]
@@ -30,7 +31,7 @@ def ladder(folder, system="isc_track1"):
 def read_ladder(path):
     """[(step, micro average precision)] of the CSV; raises Refusal naming file and line."""
     with open(path, encoding="utf-8", newline="") as file:
-        rows = csv.reader(file)
+        rows = csv.reader(bounded_lines(file, path))
         header = next(rows, None)
         if header != COLUMNS:
             raise Refusal(f"{path}: expected the columns {', '.join(COLUMNS)}, found {header}")

@@ -18,6 +18,7 @@ from checks.report.ingredients import Missing
 from checks.report.person_rankings import short_name
 from checks.report.photographs import photographs, splits
 from checks.report.published_claims import published_claims
+from checks.report.reliability import reliability
 from checks.report.systems import SYSTEMS, SystemSection
 from checks.report.verdicts import counted, filters, in_order, read_verdicts, state_of, summary
 from checks.verdict_text import number_text, tolerance_text
@@ -124,6 +125,7 @@ def ingredients(size):
         "verdicts": lambda: in_order(read_verdicts(folder), order),
         "published": lambda: published_claims(claims, size.claims, order),
         "cost": lambda: paper_cost(claims, size.claims.resolve().parent),
+        "reliability": lambda: reliability(size.claims.resolve().parent),
         "checked": lambda: environments_checked(folder),
         "environments": lambda: environments(folder),
         "photographs": lambda: photographs(folder),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import dataclasses
-import json
 import math
 from dataclasses import dataclass
 from pathlib import PurePosixPath
@@ -15,6 +14,8 @@ from checks.report.figures import BELOW, MOST_LINES, Series, line_figure
 from checks.report.ingredients import Missing, need, read_columns
 from checks.report.thumbnails import thumbnail
 from encore.data.image_source import open_source
+from encore.runtime.bounded_file import bounded_lines
+from encore.runtime.json_file import read_json_file
 from encore.runtime.refusal import Refusal
 
 CMC_COLUMNS = ["rank", "published", "torchreid"]
@@ -133,7 +134,7 @@ def _if_there(folder, file, read, missing):
 def read_scores(path):
     """The Scores of a metric file, which holds other numbers too; raises Refusal."""
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
+        value = read_json_file(path)
     except ValueError as error:
         raise Refusal(f"{path}: not JSON ({error}): run its stage again") from None
     known = {field.name for field in dataclasses.fields(Scores)}
@@ -232,7 +233,7 @@ def read_predictions(path):
     """{query: its matches, best first} of a CSV, in its order; raises Refusal naming file and line."""
     ranked = {}
     with open(path, encoding="utf-8", newline="") as file:
-        rows = csv.reader(file)
+        rows = csv.reader(bounded_lines(file, path))
         header = next(rows, None)
         if header != COLUMNS:
             raise Refusal(f"{path}: expected the columns {', '.join(COLUMNS)}, found {header}")

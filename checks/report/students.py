@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from dataclasses import dataclass
 
 from checks.fields import read_fields
 from checks.recipe import read_parameters, section_of
 from checks.report.ingredients import Missing, need
+from encore.runtime.json_file import read_json_file
 from encore.runtime.refusal import Refusal
 
 
@@ -144,7 +144,7 @@ def _scores(folder, file):
     except Missing:
         return None
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
+        value = read_json_file(path)
     except ValueError as error:
         raise Refusal(f"{path}: not JSON ({error}): run its stage again") from None
     known = {field.name for field in dataclasses.fields(Scores)}

@@ -7,11 +7,9 @@ import io
 
 
 def thumbnail(data, side):
-    """A data URI of the picture in `data` (bytes of an image file), at most `side` pixels wide and high."""
-    from PIL import Image
-
-    with Image.open(io.BytesIO(data)) as image:
-        return _smaller(image.convert("RGB"), side)
+    """A data URI of the picture in `data` (bytes of an image file), at most `side` pixels wide and high;
+    OSError for bytes that are no picture."""
+    return _smaller(_decoded(data), side)
 
 
 def side_by_side(data, side):
@@ -20,10 +18,7 @@ def side_by_side(data, side):
     Pictures of at most `side` pixels stay as they are, without loss; larger ones become thumbnails. Raises
     ValueError where the width is no multiple of the height, OSError for bytes that are no picture.
     """
-    from PIL import Image
-
-    with Image.open(io.BytesIO(data)) as image:
-        strip = image.convert("RGB")
+    strip = _decoded(data)
     height = strip.height
     if strip.width % height:
         raise ValueError(f"{strip.width} x {height} pixels are no row of squares")
@@ -31,6 +26,15 @@ def side_by_side(data, side):
     if height > side:
         return height, [_smaller(picture, side) for picture in pictures]
     return height, [_address(picture, "PNG") for picture in pictures]
+
+
+def _decoded(data):
+    from encore.data.images import RejectedImage, decode_image
+
+    try:
+        return decode_image(data).convert("RGB")
+    except RejectedImage as error:
+        raise OSError(error.reason) from None
 
 
 def _smaller(picture, side):

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
-
 from checks.report.ingredients import need
 from checks.verdict import BETTER, DEVIATES, NOT_ATTEMPTED, REPRODUCED, VERIFIED
+from encore.runtime.json_file import read_json_file
 from encore.runtime.refusal import Refusal
 
 STATES = {
@@ -29,7 +28,7 @@ def read_verdicts(folder):
     """The rows of report/verdicts.json."""
     path = need(folder, "report/verdicts.json")
     try:
-        rows = json.loads(path.read_text(encoding="utf-8"))
+        rows = read_json_file(path)
     except ValueError as error:
         raise Refusal(f"{path}: not JSON ({error}): run `encore verify` again") from None
     if not isinstance(rows, list) or not all(

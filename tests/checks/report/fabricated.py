@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import tarfile
 
 import pytest
@@ -59,6 +60,35 @@ def write_everything(project):
     write_persons(project)
     write_curves(project)
     write_photographs(project)
+    project.write("faults/results.json", json.dumps(FAULTS))
+
+
+def fault_row(place, kind, injected=20, **others):
+    """A row as `make faults` keeps it; all of it survived, unless `others` say otherwise."""
+    counts = {"injected": injected, "survived": injected, "lost": 0}
+    values = {"place": place, "kind": kind, "seconds": 2.0, "losses": [], "skipped": "", "figures": {}}
+    return {**values, **counts, **others}
+
+
+def fault_suite(*rows):
+    """A run of a suite as `make faults` keeps it."""
+    made = {"python": "3.11.9", "processor": "a processor", "cores": 2, "revision": "f" * 40, "dirty": False}
+    return {"finished": "2026-01-02T03:04:05Z", "seconds": 90.0, "made_with": made, "rows": list(rows)}
+
+
+FAULTS = {
+    "suites": {
+        "hostile": fault_suite(
+            fault_row("reader", "bomb", 4),
+            fault_row("reader", "fuzzing", 1, figures={"inputs": 1500.0, "crashes": 0.0}),
+        ),
+        "kill": fault_suite(
+            fault_row("toy_train", "SIGKILL"),
+            fault_row("toy_test", "SIGKILL"),
+            fault_row("toy_test", "disk full (tmpfs)", 0, skipped="not root"),
+        ),
+    }
+}
 
 
 def write_claims(project):

@@ -1,0 +1,1 @@
+"""What the systems survive: kills, broken disks, hostile files, lost machines (`make faults`)."""

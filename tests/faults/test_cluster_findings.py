@@ -1,0 +1,31 @@
+"""How the suite `cluster` compares folders and ends, without a cluster."""
+
+from faults.cluster.injections import Ended, leftovers, run_problems, unlike
+
+
+def write(folder, files):
+    for name, text in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text)
+    return folder
+
+
+def test_every_difference_of_two_folders_is_told(tmp_path):
+    expected = write(tmp_path / "a", {"x": "1", "y": "2", "deep/z": "3"})
+    found = write(tmp_path / "b", {"x": "1", "y": "4", "w": "5"})
+    assert unlike(expected, found) == ["deep/z is missing", "w is too many", "y differs"]
+    assert unlike(expected, expected) == []
+    assert unlike(tmp_path / "none", found) == ["the run in one process has no output"]
+
+
+def test_what_is_left_is_told(tmp_path):
+    write(tmp_path, {"out/1.tmp-7": "", ".work/cluster/host.7.ab/token": "", "out/1.txt": ""})
+    assert leftovers(tmp_path) == ["out/1.tmp-7 is left", ".work/cluster/host.7.ab is left"]
+
+
+def test_a_refusal_is_one_line_with_its_words():
+    assert Ended(2, "", "encore: unit 3: mend it\n").refusal_problems("unit 3") == []
+    assert Ended(0, "", "").refusal_problems("unit 3")
+    assert Ended(2, "", "Traceback ...\nencore: unit 3\n").refusal_problems("unit 3")
+    assert Ended(2, "", "encore: unit 4\n").refusal_problems("unit 3")
+    assert run_problems(Ended(0, "", "")) == [] and run_problems(Ended(1, "", "why"))
