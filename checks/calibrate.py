@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import statistics
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from checks.recipe import altered_keys, freeze, read_parameters
 from checks.tolerance import FAMILY_ERROR, family_level, is_informative_only, prediction_interval
 from checks.verdict import read_metric
 from encore.runtime.atomic import replacing, write_json
+from encore.runtime.json_file import read_json_file
 from encore.runtime.refusal import Refusal
 
 
@@ -23,7 +23,7 @@ def seeds_path(claims, system):
 def read_seeds(claims, system):
     """{claim id: {"value": {seed: number}, "trivial": {seed: number}}}, empty when nothing is stored yet."""
     path = seeds_path(claims, system)
-    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    return read_json_file(path) if path.is_file() else {}
 
 
 def collect(claims, system, runs):

@@ -9,6 +9,7 @@ import sys
 import traceback
 
 from checks.commands import app
+from encore.runtime.outside_fault import advice
 from encore.runtime.refusal import Refusal
 
 COMMANDS = (
@@ -26,6 +27,7 @@ COMMANDS = (
     "calibrate",
     "environment",
     "locks",
+    "audit",
     "dockerfiles",
     "digests",
     "links",
@@ -60,7 +62,8 @@ def main(arguments=None):
     except Exception as error:
         if os.environ.get("ENCORE_DEBUG") == "1":
             traceback.print_exc()
-        print(f"encore: internal fault: {_said(error)}; please report it", file=sys.stderr)
+        line = advice(error) or f"internal fault: {_said(error)}; please report it"
+        print(f"encore: {line}", file=sys.stderr)
         sys.exit(FAULT)
 
 

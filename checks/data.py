@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from checks.raw_data.listing import Listing, list_files
 from checks.raw_data.name_checks import first_few, name_problems
 from checks.raw_data.names import NamePattern
 from encore.runtime.atomic import write_json
+from encore.runtime.json_file import read_json_file
 from encore.runtime.refusal import Refusal
 
 
@@ -44,7 +44,7 @@ class DataRefusal(Refusal):
     """Some raw data are missing or wrong; `states` tells of every set that was looked at."""
 
     def __init__(self, text, states):
-        super().__init__(text)
+        super().__init__(*text.split("\n"))
         self.states = states
 
 
@@ -212,6 +212,6 @@ def _write(folder, state):
 
 def _read(path):
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return read_json_file(path)
     except ValueError:
         return None

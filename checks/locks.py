@@ -21,12 +21,13 @@ from pathlib import Path
 from encore.runtime.atomic import file_digest, replacing
 from encore.runtime.refusal import Refusal
 
-ENVIRONMENTS = ("cuda101", "cuda101-pandas", "cuda118", "cpu")
-ALONE = ("assets", "container-tools")  # a few packages installed beside others: they have no rest
+ENVIRONMENTS = ("cuda101", "cuda101-pandas", "cuda101-ray", "cuda118", "cuda118-ray", "cpu")
+# installed beside others, and so without a rest; faults holds what it needs of cpu too, at the same versions
+ALONE = ("assets", "container-tools", "faults")
 # what comes with a CUDA build of torch, or in its place (cmake and lit: triton 2.0.0 asks for them)
 CUDA_BUILD = re.compile(r"(torch|torchvision|faiss.*|cudatoolkit|cuda-.*|nvidia-.*|triton|cmake|lit)==")
 OPTIONS = re.compile(r"^# uv: (.+)$", re.MULTILINE)
-INCLUDE = re.compile(r"^-r (\S+)$", re.MULTILINE)
+INCLUDE = re.compile(r"^-[rc] (\S+)$", re.MULTILINE)
 LOCK_DIGEST = re.compile(r"^ARG LOCK_DIGEST=(\S*)$", re.MULTILINE)
 HOST = re.compile(r"://|^\s*--?(?!hash=)[a-z]| @ ")
 PACKAGE = re.compile(r"[a-z0-9.-]+==\S+( ; [^\\]+)?( \\)?$")

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from checks.match_page import read_match, write_gallery
 from checks.size import PROJECT
+from encore.data.images import RejectedImage, open_image
 from encore.runtime.refusal import Refusal
 
 WORKER = "stages.isc_track2.match"
@@ -137,15 +138,13 @@ def _require_weights(weights):
 
 def _require_pictures(what, folder):
     """Refusal where the first files below `folder` are no pictures."""
-    from PIL import Image
-
     if not folder.is_dir():
         raise Refusal(f"{folder}: no such folder of {what}")
     tried = 0
     for path in _files(folder):
         tried += 1
         if os.path.isfile(path):  # opening a named pipe would wait for its other end
-            with contextlib.suppress(OSError, Image.DecompressionBombError), Image.open(path):
+            with contextlib.suppress(RejectedImage), open_image(path):
                 return
         if tried == TRIED:
             return  # the worker looks at all of them

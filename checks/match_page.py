@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 import math
 import os
 from array import array
@@ -17,12 +16,18 @@ from checks.report.figures import Series, line_figure
 from checks.report.page import templates
 from checks.report.thumbnails import thumbnail
 from encore.runtime.atomic import replacing
+from encore.runtime.bounded_file import bounded_lines, file_size
+from encore.runtime.json_file import read_json_file
 from encore.runtime.refusal import Refusal
 
 SIDE = 128
 MOST_QUERIES = 200
 MOST_REJECTED = 200
 BINS = 30
+LARGEST = 1 << 30
+"""Bytes of matches.csv: half a million rows of two long names."""
+LARGEST_JSON = 1 << 25
+"""Bytes of match.json and rejected.json: 32 MiB, a quarter of a million pictures that cannot be read."""
 HEADER = ["query_id", "reference_id", "score"]
 MATCH_KEYS = {
     "folders",
@@ -122,26 +127,33 @@ def picture_path(name, folder=None):
 def read_matches(path):
     """The Ranked of a matches.csv; raises Refusal naming file and line."""
     try:
-        file = open(path, encoding="utf-8", newline="")
+        file_size(path, LARGEST)
+        with open(path, encoding="utf-8", newline="") as file:
+            ranked = _ranked(path, file)
     except FileNotFoundError:
         raise Refusal(f"{path}: no such file: the matching worker has not written its result") from None
-    ranked, seen = Ranked(), set()
-    with file:
-        rows = csv.reader(file, quoting=csv.QUOTE_NONE)
-        if next(rows, None) != HEADER:
-            raise Refusal(f"{path}: expected the header {','.join(HEADER)}")
-        for row in rows:
-            query, reference, score = _pair(path, rows.line_num, row)
-            ranked.scores.append(score)
-            if query not in seen:
-                seen.add(query)
-                ranked.best.append(score)
-                if len(ranked.shown) < MOST_QUERIES:
-                    ranked.shown[query] = []
-            if query in ranked.shown:
-                ranked.shown[query].append((reference, score))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise Refusal(f"{path}: not a table of matches ({error}): run the match again") from None
     if not ranked.scores:
         raise Refusal(f"{path}: no matches: no query picture could be read")
+    return ranked
+
+
+def _ranked(path, file):
+    ranked, seen = Ranked(), set()
+    rows = csv.reader(bounded_lines(file, path), quoting=csv.QUOTE_NONE)
+    if next(rows, None) != HEADER:
+        raise Refusal(f"{path}: expected the header {','.join(HEADER)}")
+    for row in rows:
+        query, reference, score = _pair(path, rows.line_num, row)
+        ranked.scores.append(score)
+        if query not in seen:
+            seen.add(query)
+            ranked.best.append(score)
+            if len(ranked.shown) < MOST_QUERIES:
+                ranked.shown[query] = []
+        if query in ranked.shown:
+            ranked.shown[query].append((reference, score))
     return ranked
 
 
@@ -168,9 +180,14 @@ def read_rejected(path):
     """The pictures left out, as dicts with folder (queries, references or normalise-with), name and
     reason."""
     rows = _json(path)
-    if not isinstance(rows, list) or any(set(row) != {"folder", "name", "reason"} for row in rows):
+    if not isinstance(rows, list) or not all(map(_is_rejected, rows)):
         raise Refusal(f"{path}: expected a list of folder, name and reason from the matching worker")
     return rows
+
+
+def _is_rejected(row):
+    named = isinstance(row, dict) and set(row) == {"folder", "name", "reason"}
+    return named and all(isinstance(text, str) for text in row.values())
 
 
 def _tile(name, folder, score=None, unlike=None):
@@ -183,6 +200,6 @@ def _tile(name, folder, score=None, unlike=None):
 
 def _json(path):
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValueError) as error:
+        return read_json_file(path, LARGEST_JSON)
+    except (OSError, ValueError) as error:
         raise Refusal(f"{path}: expected a JSON file of the matching worker ({error})") from None

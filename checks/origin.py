@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import platform
 from functools import lru_cache
 from pathlib import Path
 
+from encore.runtime.json_file import read_json_file
 from encore.runtime.refusal import Refusal
 
 RUN_HERE = "run here"
@@ -38,7 +38,7 @@ def fingerprint_of(folder, metric_file):
 def read_fingerprint(path):
     """One fingerprint as a dict with at least `machine` and `finished`; raises Refusal."""
     try:
-        value = json.loads(Path(path).read_text(encoding="utf-8"))
+        value = read_json_file(path)
     except FileNotFoundError:
         raise Refusal(
             f"{path}: no such fingerprint: without it nobody knows where the number came from, "

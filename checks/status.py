@@ -20,6 +20,7 @@ from checks.recipe import section_of
 from checks.runs.dvc_lock import read_lock
 from checks.verdict import DEVIATES
 from checks.yaml_file import read_yaml
+from encore.runtime.json_file import read_json_file
 from encore.runtime.refusal import Refusal
 
 DONE, STALE, NOT_RUN = "done", "stale", "not run"
@@ -168,7 +169,7 @@ def _verdicts(folder):
     if not path.is_file():
         return []
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
+        value = read_json_file(path)
         rows = [{"system": row["system"], "verdict": row["verdict"]} for row in value]
         if not all(isinstance(text, str) for row in rows for text in row.values()):
             raise TypeError("a system or verdict that is no text")

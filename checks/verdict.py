@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import json
 import math
 from dataclasses import dataclass, field
 
@@ -15,6 +14,7 @@ from checks.lineage import lineage
 from checks.recipe import recipe_objection
 from checks.runs import cause as causes
 from checks.runs.mixed_runs import unfinished
+from encore.runtime.json_file import read_json_file
 from encore.runtime.refusal import Refusal
 
 REPRODUCED, BETTER, DEVIATES = "reproduced", "better", "deviates"
@@ -62,7 +62,7 @@ class Verdict:
 def read_metric(path, key):
     """The number `key` of a metric file; raises FileNotFoundError, and Refusal where it is no number."""
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
+        value = read_json_file(path)
     except FileNotFoundError:
         raise
     except OSError as error:

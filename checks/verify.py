@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from pathlib import Path
 
 from checks.claims import read_all_claims
@@ -13,6 +12,7 @@ from checks.size import Size
 from checks.verdict import judge
 from checks.verdict_text import number_text, tolerance_text
 from encore.runtime.atomic import write_json
+from encore.runtime.json_file import read_json_file
 from encore.runtime.refusal import Refusal
 
 __all__ = [
@@ -104,7 +104,7 @@ def write_verdicts(size, verdicts, from_predictions=False):
 
 def _of_a_run_here(path):
     try:
-        rows = json.loads(path.read_text(encoding="utf-8"))
+        rows = read_json_file(path)
         return any(row.get("origin") == RUN_HERE for row in rows)
     except (OSError, ValueError, AttributeError, TypeError):  # nothing there that could be lost
         return False

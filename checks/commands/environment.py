@@ -13,7 +13,7 @@ from checks.commands import JsonOption, app, print_table
 
 @app.command(epilog="Example: [bold]encore environment cuda101 --python .envs/cuda101/bin/python[/]")
 def environment(
-    name: Annotated[str, typer.Argument(help="cuda101, cuda101-pandas, cuda118 or cpu")],
+    name: Annotated[str, typer.Argument(help="a name in locks/environments.yaml: cuda101, cuda118, …")],
     python: Annotated[
         Optional[Path],
         typer.Option(help="interpreter to check", show_default="ENCORE_PYTHON, else that of the image"),

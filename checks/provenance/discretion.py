@@ -12,6 +12,7 @@ WITHHELD = "(withheld)"
 SECRET_NAME = re.compile(
     r"(^|_)((api|access|private|wandb)_?key|token|secret|password|passwd|credentials?)($|_)", re.I
 )
+PASSWORD_IN_ADDRESS = re.compile(r"(?<=://)([^/\s:@]*):([^/\s@]+)(?=@)")
 HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 SHORTEST_SECRET = 8  # a shorter text stands in too many harmless places to be searched for
 SURELY_NO_WORD = 20  # from this length on, or with a digit in it, a text is no word of a report
@@ -26,12 +27,16 @@ class Discretion:
 
     @classmethod
     def of(cls, root, values, environment=None):
-        """What to withhold: the secrets in `values` (nested mappings) and in the environment by their names,
-        the project's folder, the home folder, and every value that is an absolute path."""
+        """What to withhold: the secrets in `values` (nested mappings) and in the environment, by their names
+        or as the password of an address, the project's folder, the home folder, and every value that is an
+        absolute path."""
         environment = os.environ if environment is None else environment
         leaves = [leaf for value in values for leaf in _leaves("", value)]
         secrets = {text for name, text in leaves if is_secret(name, text)}
-        secrets |= {text for name, text in environment.items() if is_secret(name, text) and _is_no_word(text)}
+        secrets |= {password for _, text in leaves for password in _passwords(text)}
+        known = {text for name, text in environment.items() if is_secret(name, text)}
+        known |= {password for text in environment.values() for password in _passwords(text)}
+        secrets |= set(filter(_is_no_word, known))
         secrets |= {json.dumps(text, ensure_ascii=plain)[1:-1] for text in secrets for plain in (True, False)}
         places = {text: f"…/{PurePosixPath(text).name}" for _, text in leaves if text.startswith("/")}
         places = {text: short for text, short in places.items() if len(PurePosixPath(text).parts) > 2}
@@ -43,9 +48,12 @@ class Discretion:
         )
 
     def clean(self, text, is_record=True):
-        """`text` with what is withheld replaced; places only in records, since no code holds any by right."""
+        """`text` with what is withheld replaced; places, and whatever stands as the password of an address,
+        only in records, since no code holds any by right."""
         for secret, stand_in in self.secrets:
             text = text.replace(secret, stand_in)
+        if is_record:
+            text = PASSWORD_IN_ADDRESS.sub(WITHHELD, text)
         for place, stand_in in self.places if is_record else ():
             if place in text:
                 after = "" if place.endswith("/") else r"(?![\w.-])"
@@ -66,6 +74,12 @@ def is_secret(name, value):
     """Whether a value of this name is one that only its owner should know."""
     known = isinstance(value, str) and SECRET_NAME.search(HUMP.sub("_", name)) is not None
     return known and len(value) >= SHORTEST_SECRET
+
+
+def _passwords(text):
+    """The passwords of the addresses in a text, long enough to be searched for."""
+    found = (password for _, password in PASSWORD_IN_ADDRESS.findall(text))
+    return [password for password in found if len(password) >= SHORTEST_SECRET]
 
 
 def _is_no_word(text):

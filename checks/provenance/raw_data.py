@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import posixpath
 
 from checks.provenance.graph import ref
 from checks.raw_data.inputs import read_inputs
+from encore.runtime.json_file import read_json_file
 from encore.runtime.refusal import Refusal
 
 FIELDS = {"dataset": (str,), "path": (str,), "count": (int,), "bytes": (int,), "names_sha256": (str,)}
@@ -61,7 +61,7 @@ def _names_digest(graph, row):
 
 def _row(path):
     try:
-        row = json.loads(path.read_text(encoding="utf-8"))
+        row = read_json_file(path)
     except (OSError, RecursionError, ValueError):
         row = None
     row = row if isinstance(row, dict) else {}

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from pathlib import Path
 from urllib.parse import unquote
 
+from encore.runtime.json_file import read_json_file
 from encore.runtime.refusal import Refusal
 
 METADATA = "ro-crate-metadata.json"
@@ -19,7 +19,7 @@ class Crate:
         self.folder = Path(folder)
         path = self.folder / METADATA
         try:
-            rows = json.loads(path.read_text(encoding="utf-8"))["@graph"]
+            rows = read_json_file(path)["@graph"]
             self.entities = {row["@id"]: row for row in rows}
             if not all(isinstance(identity, str) for identity in self.entities):
                 raise TypeError("an @id that is no text")

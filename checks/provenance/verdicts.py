@@ -8,6 +8,7 @@ import re
 from checks.provenance.graph import ref, refs
 from checks.provenance.run import Recorded
 from checks.verify import verdicts_path
+from encore.runtime.json_file import read_json_file
 from encore.runtime.refusal import Refusal
 
 REQUIRED = ("id", "metric", "verdict", "system")
@@ -20,7 +21,7 @@ def read_verdicts(size):
     if not path.is_file():
         return []
     try:
-        rows = json.loads(path.read_text(encoding="utf-8"))
+        rows = read_json_file(path)
     except (OSError, RecursionError, ValueError):
         rows = None
     if not isinstance(rows, list) or not all(map(_is_verdict, rows)):

@@ -13,10 +13,13 @@ from pathlib import Path
 
 from checks.raw_data.name_checks import SHOWN, first_few, shown
 from encore.runtime.atomic import replacing
+from encore.runtime.bounded_file import read_bounded
 from encore.runtime.refusal import Refusal
 
 LINE = re.compile(rb"(\\?)([0-9a-f]{64}) [ *](.+)\Z", re.DOTALL)
-SIZE = re.compile(rb"# ([0-9]+)\Z")
+SIZE = re.compile(rb"# ([0-9]{1,18})\Z")
+LARGEST = 1 << 29
+"""Bytes of a manifest: 512 MiB; one of 1,431,167 pictures has 180 MB."""
 ESCAPES = {b"\\\\": b"\\", b"\\n": b"\n", b"\\r": b"\r"}
 
 
@@ -65,7 +68,7 @@ def write_manifest(path, root, kept):
 def read_manifest(path):
     """{name: Digest} of a manifest; raises Refusal naming file and line."""
     kept, size = {}, None
-    for number, line in enumerate(Path(path).read_bytes().split(b"\n"), 1):
+    for number, line in enumerate(_bytes_of(path).split(b"\n"), 1):
         if not line:
             continue
         if line.startswith(b"#"):
@@ -82,6 +85,13 @@ def read_manifest(path):
         kept[unescaped(mark, name).removeprefix("./")] = Digest(digest.decode(), size)
         size = None
     return kept
+
+
+def _bytes_of(path):
+    try:
+        return read_bounded(path, LARGEST)
+    except OSError as error:
+        raise Refusal(f"{path}: cannot be read ({error.strerror}): put the kept file back") from None
 
 
 def differences(kept, sizes, found=None):

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-import tarfile
 from dataclasses import dataclass
 
+from encore.data.tar_members import list_members
 from encore.runtime.atomic import file_digest
 from encore.runtime.refusal import Refusal
 
@@ -80,15 +80,11 @@ def _scan(folder):
 
 def _list_tar(path, prefix, digest):
     prefix = prefix.rstrip("/") + "/" if prefix else ""
-    try:
-        with tarfile.open(path, "r:") as tar:
-            found = {
-                member.name[len(prefix) :]: member.size
-                for member in tar
-                if member.isfile() and member.name.startswith(prefix)
-            }
-    except tarfile.TarError as error:
-        raise Refusal(f"{path}: not an uncompressed tar ({error})") from None
+    found = {
+        member.name[len(prefix) :]: member.size
+        for member in list_members(path)[0]
+        if member.name.startswith(prefix)
+    }
     root, name = os.path.split(path)
     names = sorted(found)
     sizes = [found[name] for name in names]

@@ -40,7 +40,7 @@ def record_digests(folder, datasets=(), used_by=None, workers=None):
             }
         )
     if wrong:
-        raise Refusal(f"no digests were recorded of {len(wrong)} data sets:\n" + "\n".join(wrong))
+        raise Refusal(f"no digests were recorded of {len(wrong)} data sets:", *wrong)
     return rows
 
 

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from encore.data.manifest import NAME as MANIFEST
 from encore.runtime.atomic import write_json
+from encore.runtime.json_file import read_json_file
 
 HASHED_BYTES = 4_000_000_000
 """A file or folder larger than this is told by count and size alone, and so is everything after as much has
@@ -118,7 +119,7 @@ class Digests:
     def _remembered(self):
         """What the last process has left; whatever else stands there is written anew."""
         try:
-            value = json.loads(self._store.read_text(encoding="utf-8"))
+            value = read_json_file(self._store)
         except FileNotFoundError:
             return {}
         except (OSError, RecursionError, ValueError):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import sys
 from dataclasses import dataclass, field
@@ -11,6 +10,7 @@ from pathlib import Path
 from checks.runs.dvc_lock import flat
 from encore.data.manifest import NAME as MANIFEST
 from encore.data.manifest import Manifest
+from encore.runtime.json_file import read_json_file
 from encore.runtime.refusal import Refusal
 
 DEVICE_FACTS = (
@@ -205,7 +205,7 @@ def read_mapping(path):
 def read_json(path, missing):
     """What the JSON file `path` holds; raises Refusal, which says `missing` where there is no such file."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return read_json_file(path)
     except FileNotFoundError:
         raise Refusal(f"{path}: {missing}") from None
     except OSError as error:

@@ -29,10 +29,6 @@ def ended(capsys, monkeypatch, error):
     [
         (KeyError("a"), "KeyError: 'a' (test_cli.py:"),
         (ValueError("two\n lines"), "ValueError: two lines (test_cli.py:"),
-        (
-            PermissionError(13, "Permission denied", "file"),
-            "PermissionError: [Errno 13] Permission denied: 'file'",
-        ),
         (RecursionError(), "RecursionError: no more is known"),
         (AssertionError(), "AssertionError"),
     ],
@@ -44,6 +40,12 @@ def test_a_fault_is_one_line_and_status_3(capsys, monkeypatch, error, said):
     assert (
         text.startswith("encore: internal fault: ") and text.endswith("; please report it\n") and said in text
     )
+
+
+def test_a_fault_of_the_machine_says_what_to_do(capsys, monkeypatch):
+    status, text = ended(capsys, monkeypatch, PermissionError(13, "Permission denied", "file"))
+    assert status == 3 and text.count("\n") == 1
+    assert text.startswith("encore: file: not permitted: give this user the right to read and write there")
 
 
 def test_the_traceback_is_there_for_who_asks(capsys, monkeypatch):

@@ -153,7 +153,7 @@ def test_members_of_a_tar_and_single_files(size):
 def test_a_compressed_tar_is_refused(size):
     with tarfile.open(size / "all.tar.gz", "w:gz"):
         pass
-    with pytest.raises(Refusal, match="not an uncompressed tar"):
+    with pytest.raises(Refusal, match="expected an uncompressed tar"):
         list_files(f"{size / 'all.tar.gz'}#train")
 
 

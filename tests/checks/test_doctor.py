@@ -56,11 +56,15 @@ def test_the_limit_of_a_container_counts_as_memory(tmp_path):
 @pytest.mark.parametrize(
     ("row", "state", "said"),
     [
-        ("Tesla V100-SXM2-16GB, 7.0, 16384 MiB, 535.104.05", OK, "runs cuda101, cuda101-pandas, cuda118"),
+        (
+            "Tesla V100-SXM2-16GB, 7.0, 16384 MiB, 535.104.05",
+            OK,
+            "runs cuda101, cuda101-pandas, cuda101-ray, cuda118, cuda118-ray",
+        ),
         (
             "NVIDIA H200, 9.0, 143771 MiB, 570.1",
             OK,
-            "runs cuda118; not cuda101 (CUDA 10.1 has no libraries for sm_90)",
+            "runs cuda118, cuda118-ray; not cuda101 (CUDA 10.1 has no libraries for sm_90)",
         ),
         ("Tesla V100-SXM2-16GB, 7.0, 16384 MiB, 450.51.06", WARNING, "runs cuda101"),
         ("NVIDIA B200, 10.0, 183359 MiB, 570.1", WARNING, "runs none"),

@@ -79,7 +79,8 @@ def test_encore_python_stands_for_the_image(tmp_path, monkeypatch):
 def test_an_unknown_name_is_refused_in_one_line(capsys):
     assert run("environment", "cuda999") == 2
     error = capsys.readouterr().err
-    assert "cuda999: no such environment; there are cuda101, cuda101-pandas, cuda118, cpu" in error
+    known = "cuda101, cuda101-pandas, cuda101-ray, cuda118, cuda118-ray, cpu"
+    assert "cuda999: no such environment; there are {}".format(known) in error
     assert error.count("\n") == 1
 
 

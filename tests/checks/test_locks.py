@@ -202,7 +202,7 @@ def test_the_rest_of_this_projects_locks(name):
     rest = locks.read_entries(locks.rest_lock(PROJECT, name).read_text())
     removed = {pin.split("==")[0] for pin in complete} - {pin.split("==")[0] for pin in rest}
     nvidia = {package for package in removed if package.startswith("nvidia-")}
-    assert removed - nvidia == CUDA_BUILD[name.replace("-pandas", "")]
+    assert removed - nvidia == CUDA_BUILD[name.replace("-pandas", "").replace("-ray", "")]
     assert bool(nvidia) == (not name.startswith("cuda101"))
     assert all(complete[pin] == lines for pin, lines in rest.items())
 
@@ -219,6 +219,15 @@ def test_cuda101_pandas_differs_in_numpy_alone():
     assert set(plain) - set(other) == {"numpy==1.16.0"}
     assert set(other) - set(plain) == {"numpy==1.19.5"}
     assert {pin: plain[pin] for pin in plain if pin in other} == {p: other[p] for p in other if p in plain}
+
+
+@pytest.mark.parametrize(("name", "ray"), [("cuda101", "ray==2.7.2"), ("cuda118", "ray==2.9.0")])
+def test_the_ray_variants_add_ray_and_change_nothing(name, ray):
+    plain, other = (
+        locks.read_entries(locks.lock(PROJECT, found).read_text()) for found in (name, name + "-ray")
+    )
+    assert ray in set(other) - set(plain)
+    assert {pin: other.get(pin) for pin in plain} == plain
 
 
 def test_every_input_has_a_fixed_date():

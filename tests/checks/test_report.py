@@ -64,7 +64,7 @@ def test_the_page_is_self_contained_well_formed_and_described(mini):
     assert {address[1:] for address in page.addresses if address[0] == "#"} <= set(page.ids)
     assert not re.search(r"url\((?!#)|@import|<script [^>]*src|<link", text)
     levels = [int(heading[1]) for heading in page.headings]
-    assert levels[0] == 1 and levels.count(1) == 1 and page.headings.count("h2") == 10
+    assert levels[0] == 1 and levels.count(1) == 1 and page.headings.count("h2") == 11
     assert all(later <= earlier + 1 for earlier, later in zip(levels, levels[1:]))
     assert "prefers-color-scheme: dark" in text and 'name="viewport"' in text
     assert "reproduced" in text and "2 of 2 gating claims hold." in text and 'class="note">' not in text
@@ -113,6 +113,7 @@ SHARED = ("photos.tar", "data/isc_queries/manifest.json")
         ("plots/reid/cmc/pcb.csv", "plots/reid/cmc/pcb.csv is missing: its stage has not run"),
         ("predictions/reid/pcb.csv", "predictions/reid/pcb.csv is missing"),
         ("persons.tar", "persons.tar is missing"),
+        ("../faults/results.json", "faults/results.json is missing: <code>make faults</code> writes it"),
         ("metrics/fkd/train/vit.json", "metrics/fkd/train/vit.json is missing: its stage has not run"),
     ],
 )
