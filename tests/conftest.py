@@ -1,6 +1,7 @@
 """The project and the tests' own modules on the path, here and in the processes that tests start.
 
-Hypothesis draws the same examples in every run: a failure is there for everybody, or for nobody.
+Hypothesis draws the same examples in every run, in whatever time: a failure is there for everybody,
+or for nobody.
 """
 
 import os
@@ -8,7 +9,7 @@ import sys
 
 from hypothesis import settings
 
-settings.register_profile("repeatable", derandomize=True)
+settings.register_profile("repeatable", derandomize=True, deadline=None)
 settings.load_profile("repeatable")
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))

@@ -11,9 +11,8 @@ def test_stages_survive_a_few_faults_of_each_kind():
     found = list(rows(full=False))
     assert {row.place for row in found} == set(SHORT)
     assert [loss for row in found for loss in row.losses] == []
-    at_points = [
-        row for row in found if row.kind in ("SIGKILL", "SIGKILL inside a write", "disk full", "SIGTERM")
-    ]
+    kinds = ("SIGKILL", "SIGKILL inside a write", "disk full (new files)", "SIGTERM")
+    at_points = [row for row in found if row.kind in kinds]
     assert len(at_points) == 4 * len(SHORT) and all(row.injected for row in at_points)
 
 
