@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import multiprocessing
 import sys
 import time
+from concurrent.futures import ProcessPoolExecutor, as_completed
 
 from rich.console import Console
 
@@ -21,16 +23,41 @@ from faults.table import table
 
 SUITES = ("kill", "hostile", "numerical", "processes", "cluster", "storage")
 """What each proves stands at the head of faults/<suite>/__init__.py."""
+TOGETHER = ("hostile", "numerical", "storage")
+"""Suites that keep one core busy: two of them at a time, each in a process of its own."""
 
 
-def run_suite(name, full, show):
+def run_suite(name, full, show=None):
     """Run one suite -> (its rows, seconds); show: called with each Row as it comes."""
     began = time.monotonic()
     rows = []
     for row in importlib.import_module(f"faults.{name}").rows(full):
         rows.append(row)
-        show(row)
+        if show is not None:
+            show(row)
     return rows, time.monotonic() - began
+
+
+def run_suites(names, full, begin, show, run):
+    """Run suites by `run` -> (name, rows, seconds) of each as it ends; begin: called with what starts."""
+    together = [name for name in names if name in TOGETHER]
+    if len(together) < 2:
+        together = []
+    for name in names:
+        if name not in together:
+            begin(name)
+            yield (name, *run(name, full, show))
+    if not together:
+        return
+    begin(" and ".join(together))
+    fresh = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(2, fresh, max_tasks_per_child=1) as pool:
+        running = {pool.submit(run, name, full): name for name in together}
+        for future in as_completed(running):
+            rows, seconds = future.result()
+            for row in rows:
+                show(row)
+            yield running[future], rows, seconds
 
 
 def main(arguments=None):
@@ -43,14 +70,18 @@ def main(arguments=None):
     for name in given.suites:
         if name not in SUITES:
             raise Refusal(f"{name}: no such suite; there are {', '.join(SUITES)}")
-    console, began, rows, records = Console(), time.monotonic(), [], {}
-    for name in given.suites or SUITES:
-        console.print(f"{name} …", highlight=False)
-        found, seconds = run_suite(name, not given.short, lambda row: _show(console, row))
+    console, began, rows = Console(), time.monotonic(), []
+    suites = run_suites(
+        given.suites or SUITES,
+        not given.short,
+        lambda name: console.print(f"{name} …", highlight=False),
+        lambda row: _show(console, row),
+        run_suite,
+    )
+    for name, found, seconds in suites:
         rows += found
-        records[name] = suite_record(found, seconds)
         if not given.short:
-            keep({name: records[name]})
+            keep({name: suite_record(found, seconds)})
     console.print(table(rows, time.monotonic() - began))
     for row in rows:
         for loss in row.losses:

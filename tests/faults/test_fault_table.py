@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 
 import pytest
 
@@ -30,6 +31,7 @@ def ran(monkeypatch, tmp_path):
             return found, 1.5
 
         monkeypatch.setattr(command, "run_suite", suite)
+        monkeypatch.setattr(command, "TOGETHER", ())
         monkeypatch.setattr(command, "keep", lambda records: results.keep(records, kept))
         status = command.main(list(arguments))
         return status, json.loads(kept.read_text(encoding="utf-8"))["suites"] if kept.exists() else None
@@ -61,6 +63,23 @@ def test_a_run_without_a_loss_ends_well_and_is_kept(ran):
     }
     assert rows[1]["skipped"] == "not allowed to mount"
     assert set(kept["kill"]["made_with"]) == set(results.MADE_WITH)
+
+
+def one_row(name, full, show=None):
+    row = Row(name, f"full: {full}, process {os.getpid()}", "SIGKILL", 1, 1, 0.5)
+    if show is not None:
+        show(row)
+    return [row], 0.5
+
+
+def test_suites_of_one_core_run_in_processes_of_their_own():
+    begun, shown = [], []
+    found = list(command.run_suites(command.SUITES, True, begun.append, shown.append, one_row))
+    assert sorted(name for name, *_ in found) == sorted(command.SUITES)
+    assert [row for _, rows, _ in found for row in rows] == shown
+    own = {name for name, (row,), _ in found if row.place == f"full: True, process {os.getpid()}"}
+    assert own == set(command.SUITES) - set(command.TOGETHER)
+    assert begun == ["kill", "processes", "cluster", "hostile and numerical and storage"]
 
 
 def test_a_loss_is_told_and_ends_with_status_1(ran, capsys):
