@@ -1,9 +1,12 @@
 """`encore locks`: every environment's versions and digests, made from `locks/*.in`, and checked.
 
 `locks/<env>.in` names what is wanted; its line `# uv: …` holds the options of `uv pip compile`, a fixed date
-among them, so that the same input gives the same lock on any day. `<env>.override`, where there is one, wins
-over what packages ask for. `<env>.txt` is complete; `<env>-rest.txt` is the same without torch and its CUDA
-build, for where that comes from elsewhere. A Dockerfile names the digest of the lock that it installs.
+among them. `<env>.override`, where there is one, wins over what packages ask for. `<env>.txt` is complete;
+`<env>-rest.txt` is the same without torch and its CUDA build, for where that comes from elsewhere. A
+Dockerfile names the digest of the lock that it installs.
+
+A lock has drifted when a locked version is withdrawn, when its files change, or when the input asks for
+another; not when a newer version turns up, which mirrors of the index may show days after the fixed date.
 """
 
 from __future__ import annotations
@@ -15,6 +18,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -50,7 +54,7 @@ def write_locks(root):
     """Resolve every input, then write the locks and the Dockerfiles' digests; returns the changed names."""
     root, uv = Path(root), find_uv()
     texts = {}
-    for name, entries in _resolve_all(root, uv):
+    for name, entries in _resolve_all(root, uv, keep=False):
         if isinstance(entries, Refusal):
             raise entries
         texts.update(_lock_texts(root, name, entries))
@@ -77,7 +81,7 @@ def check_locks(root, resolve=True):
     for name in ENVIRONMENTS:
         problems += _dockerfile_problems(root, name)
     if resolve and not problems:
-        for name, entries in _resolve_all(root, uv):
+        for name, entries in _resolve_all(root, uv, keep=True):
             problems += _drift(root, name, entries)
     return problems
 
@@ -119,8 +123,11 @@ def without_cuda_build(entries):
     return {pin: lines for pin, lines in entries.items() if not CUDA_BUILD.match(pin)}
 
 
-def resolve_input(root, name, uv):
-    """The entries that `uv pip compile` makes of one input; raises Refusal with its reason."""
+def resolve_input(root, name, uv, kept=()):
+    """The entries that `uv pip compile` makes of one input; raises Refusal with its reason.
+
+    Versions of `kept` (`name==version ; marker`) stay wherever they still fit.
+    """
     path = _input(root, name)
     override = path.with_suffix(".override")
     command = [
@@ -135,19 +142,25 @@ def resolve_input(root, name, uv):
         if not key.startswith("UV_") or key in KEPT_UV_VARIABLES
     }
     environment["UV_PYTHON_DOWNLOADS"] = "never"
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    if done.returncode:
-        reason = " ".join(done.stderr.split())[-400:]
-        raise Refusal(f"locks/{path.name} does not resolve: {reason}")
-    return read_entries(done.stdout)
+    with tempfile.TemporaryDirectory(prefix="encore-lock-") as folder:
+        # without their digests, which uv would otherwise take from here instead of from the index
+        output = Path(folder) / f"{name}.txt"
+        output.write_text("".join(f"{pin}\n" for pin in kept), encoding="utf-8")
+        command[-1:] = ["--output-file", str(output), command[-1]]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+        if done.returncode:
+            reason = " ".join(done.stderr.split())[-400:]
+            raise Refusal(f"locks/{path.name} does not resolve: {reason}")
+        return read_entries(output.read_text(encoding="utf-8"))
 
 
-def _resolve_all(root, uv):
-    """(name, entries or the Refusal) of every input, resolved side by side."""
+def _resolve_all(root, uv, keep):
+    """(name, entries or the Refusal) of every input, side by side; with `keep`, near the made locks."""
 
     def resolve(name):
+        kept = read_entries(lock(root, name).read_text(encoding="utf-8")) if keep else ()
         try:
-            return name, resolve_input(root, name, uv)
+            return name, resolve_input(root, name, uv, kept)
         except Refusal as refusal:
             return name, refusal
 
@@ -228,7 +241,7 @@ def _dockerfile_problems(root, name):
 
 
 def _drift(root, name, entries):
-    """What the index answers otherwise than when the lock was made."""
+    """What of the lock the index no longer gives, or its input no longer allows."""
     if isinstance(entries, Refusal):
         return [str(entries)]
     locked = read_entries(lock(root, name).read_text(encoding="utf-8"))

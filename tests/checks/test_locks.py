@@ -2,6 +2,7 @@
 
 import re
 import stat
+import zipfile
 
 import pytest
 
@@ -18,9 +19,9 @@ CUDA_BUILD = {
 }
 FAKE_UV = """#!/bin/sh
 echo "UV_DEFAULT_INDEX=$UV_DEFAULT_INDEX UV_EXTRA_INDEX_URL=$UV_EXTRA_INDEX_URL" "$@" >> "{log}"
-for input; do :; done
+for input; do test "$last" != --output-file || output=$input; last=$input; done
 test "${{input##*/}}" != "$BROKEN" || {{ echo "no version of x" >&2; exit 1; }}
-cat "${{input%.in}}.answer"
+cat "${{input%.in}}.answer" > "$output"
 """
 
 
@@ -167,6 +168,35 @@ def test_drift_names_what_the_index_answers_otherwise(project):
     assert "without numpy==1.0 ; x == 'y', with numpy==1.1 ; x == 'y'" in problem
     assert "with other files of lit==1.0" in problem
     assert locks.check_locks(project, resolve=False) == []
+
+
+def wheel(folder, version, text=""):
+    """A wheel of the package `thing`, such as an index would give."""
+    info = f"thing-{version}.dist-info"
+    with zipfile.ZipFile(folder / f"thing-{version}-py3-none-any.whl", "w") as file:
+        file.writestr(f"{info}/METADATA", f"Metadata-Version: 2.1\nName: thing\nVersion: {version}\n{text}")
+        file.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        file.writestr(f"{info}/RECORD", "")
+
+
+def test_a_newer_version_is_no_drift_but_a_changed_or_withdrawn_one_is(tmp_path, monkeypatch):
+    index, folder = tmp_path / "index", tmp_path / "locks"
+    index.mkdir(), folder.mkdir()
+    wheel(index, "1.0")
+    monkeypatch.setattr(locks, "ENVIRONMENTS", ())
+    monkeypatch.setattr(locks, "ALONE", ("assets",))
+    monkeypatch.setenv("UV_CACHE_DIR", str(tmp_path / "cache"))
+    (folder / "assets.in").write_text(f"# uv: --no-index --find-links {index}\nthing\n")
+    locks.write_locks(tmp_path)
+    assert list(locks.read_entries(locks.lock(tmp_path, "assets").read_text())) == ["thing==1.0"]
+    wheel(index, "1.1")
+    assert locks.check_locks(tmp_path) == []
+    wheel(index, "1.0", "Summary: another\n")
+    assert "with other files of thing==1.0" in only_problem(tmp_path, resolve=True)
+    (index / "thing-1.0-py3-none-any.whl").unlink()
+    assert "without thing==1.0, with thing==1.1: run `make locks`" in only_problem(tmp_path, resolve=True)
+    assert locks.write_locks(tmp_path) == ["locks/assets.txt"]
+    assert list(locks.read_entries(locks.lock(tmp_path, "assets").read_text())) == ["thing==1.1"]
 
 
 def test_an_input_that_does_not_resolve(project, monkeypatch):
