@@ -132,11 +132,18 @@ def _ask(root, name, service, address):
     try:
         return json.loads(done.stdout)["dependencies"]
     except (ValueError, KeyError, TypeError):
-        lines = done.stderr.strip().splitlines() or ["it said nothing"]
+        why = _cause(done.stderr)
         raise Refusal(
-            f"locks/{name}.txt is not audited, the service {service} does not answer ({lines[-1]:.200}): "
+            f"locks/{name}.txt is not audited, the service {service} does not answer ({why}): "
             "try again where there is network, or name another with --service"
         ) from None
+
+
+def _cause(text):
+    """The last line of what pip-audit wrote; of an error of its connection what that one was caused by."""
+    lines = text.strip().splitlines() or ["it said nothing"]
+    _, caused_by, cause = lines[-1].rpartition("(Caused by ")
+    return cause[:-1] if caused_by else cause
 
 
 def _findings(name, packages):

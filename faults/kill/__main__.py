@@ -6,6 +6,7 @@ import argparse
 import sys
 
 from encore.runtime.refusal import Refusal
+from faults.kill.stage_faults import NUMBERS
 from faults.kill.suite import Suite
 
 
@@ -15,6 +16,8 @@ def main(arguments=None):
     parser.add_argument("--seed", type=int, default=0, help="of the points at which faults are injected")
     parser.add_argument("--number", type=int, help="one fault at a point of a run, as a loss names it")
     given = parser.parse_args(arguments)
+    if given.number is not None and not 0 <= given.number < NUMBERS:
+        raise Refusal(f"--number {given.number}: no such fault: they are numbered from 0 to {NUMBERS - 1}")
     lost = 0
     with Suite(lanes=1) as suite:
         if given.stage not in suite.plan:

@@ -39,6 +39,8 @@ COUNTS = {WORKER: 2, CLOCK: 2, DISK_FULL_TMPFS: 2, SHARED_FULL: 2, READ_ONLY_MOU
 """How many of each are injected into a stage."""
 SPARES = 6
 """Of each kind at one point of a run: drawn for those that hit nothing, as the removal of what is gone."""
+NUMBERS = sum(DRAWN.values()) + SPARES * len(DRAWN)
+"""How many faults at one point of a run there are; they are numbered from 0."""
 SHORT = 2
 """Of each kind at one point of a run, at most, in `make test`; one of each other kind."""
 

@@ -6,6 +6,7 @@ import datetime
 import http.server
 import importlib.util
 import json
+import subprocess
 import threading
 
 import pytest
@@ -35,6 +36,11 @@ ADVISORY = {
         }
     ],
 }
+
+UNRESOLVED = (
+    "NameResolutionError(\"HTTPSConnection(host='api.osv.dev', port=443): Failed to resolve 'api.osv.dev' "
+    '([Errno -2] Name or service not known)")'
+)
 
 
 class Service(http.server.BaseHTTPRequestHandler):
@@ -129,6 +135,27 @@ def test_a_service_that_does_not_answer_is_no_pass(root, service):
     service.broken = True
     with pytest.raises(Refusal, match="locks/assets.txt is not audited, the service osv does not answer"):
         found(root, service)
+
+
+@pytest.mark.parametrize(
+    ("written", "cause"),
+    [
+        ("", "it said nothing"),
+        ("Traceback ...\nMissingSchema: Invalid URL 'x'", "MissingSchema: Invalid URL 'x'"),
+        (
+            f"ConnectionError: HTTPSConnectionPool(host='api.osv.dev', port=443): Max retries exceeded with "
+            f"url: /v1/query (Caused by {UNRESOLVED})",
+            UNRESOLVED,
+        ),
+    ],
+)
+def test_the_cause_of_no_answer_is_whole(root, monkeypatch, written, cause):
+    done = subprocess.CompletedProcess([], 1, "", written)
+    monkeypatch.setattr(audits.subprocess, "run", lambda *_, **__: done)
+    with pytest.raises(Refusal) as refusal:
+        audit(root, ["assets"], today=TODAY)
+    text = str(refusal.value)
+    assert f"does not answer ({cause}): try again" in text and "\n" not in text
 
 
 def test_a_package_that_the_service_does_not_know_is_a_problem(root, monkeypatch):

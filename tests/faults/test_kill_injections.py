@@ -2,7 +2,12 @@
 
 import json
 import random
+from types import SimpleNamespace
 
+import pytest
+
+from encore.runtime.refusal import Refusal
+from faults.kill.__main__ import main
 from faults.kill.injection import (
     DISK_FULL,
     DRAWN,
@@ -16,7 +21,7 @@ from faults.kill.injection import (
 )
 from faults.kill.inside import Event, Seen, read_record
 from faults.kill.plan import Planned
-from faults.kill.stage_faults import with_workers
+from faults.kill.stage_faults import NUMBERS, SPARES, StageFaults, with_workers
 
 SEEN = [Seen(Event("open", f"part-{n}.tmp-N", 1), True, 1000) for n in range(9)]
 SEEN += [Seen(Event("os.rename", "part-0", 1), True), Seen(Event("fork", "", 1), False)]
@@ -33,6 +38,22 @@ def test_the_same_seed_draws_the_same_points_in_every_count():
     assert any(one.seconds for one in found if one.kind == KILLED)
     assert all(one.size < 1000 and one.event.what == "open" for one in found if one.kind == IN_WRITE)
     assert all(one.event.what != "os.rename" for one in found if one.kind == DISK_FULL)
+
+
+@pytest.mark.parametrize("number", [-1, NUMBERS, 99999])
+def test_a_number_of_no_fault_is_refused_before_anything_runs(monkeypatch, number):
+    monkeypatch.setattr("faults.kill.__main__.Suite", lambda lanes: pytest.fail("the suite is made"))
+    with pytest.raises(Refusal, match=f"--number {number}: no such fault: they are numbered from 0 to"):
+        main(["isc_track2_generate", "--number", str(number)])
+
+
+def test_all_faults_at_a_point_of_a_run_have_a_number():
+    stage = StageFaults.__new__(StageFaults)
+    stage.full, stage.seed, stage.planned = True, 0, STAGE
+    stage.bench = SimpleNamespace(seen=SEEN, seconds=2.0)
+    chosen, spares = stage.injections()
+    assert [one.number for one in chosen + spares] == list(range(NUMBERS))
+    assert len(spares) == SPARES * len(DRAWN)
 
 
 def test_passes_have_every_injection_once_and_go_forward():

@@ -107,8 +107,7 @@ def _needs(ray, what):
 
 def _connected(address):
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    import ray
-
+    ray = _imported(address)
     if ray.is_initialized():
         return ray
     _refuse_silent(address)
@@ -124,6 +123,20 @@ def _connected(address):
             "--cluster {}: no connection with Ray {} and Python {}.{} ({}): give the address of a running "
             "cluster, and let its versions be the same".format(
                 address, ray.__version__, *(sys.version_info[:2] + (_one_line(error),))
+            )
+        ) from None
+    return ray
+
+
+def _imported(address):
+    """Ray; Refusal where it is installed and cannot be imported."""
+    try:
+        import ray
+    except Exception as error:  # another package's, of any kind
+        raise Refusal(
+            "--cluster {}: Ray is installed for {} and does not import ({}): install it again with what "
+            "it needs (locks: cuda101-ray.txt, cuda118-ray.txt, faults.txt), or leave --cluster out".format(
+                address, sys.executable, _one_line("{}: {}".format(type(error).__name__, error))
             )
         ) from None
     return ray

@@ -25,6 +25,8 @@ OF_FILES = {
     errno.EROFS: "a read-only file system: mount it for writing, or move the project",
     errno.EACCES: "not permitted: give this user the right to read and write there",
     errno.EPERM: "not permitted: give this user the right to read and write there",
+    errno.EISDIR: "a folder where a file belongs: move the folder away, or name the file",
+    errno.ENOTDIR: "a file stands where this path has a folder: move the file away, or mend the path",
     errno.EIO: "the disk reports an error: see the log of the kernel, and mend or replace the disk",
     errno.ESTALE: "the network storage has lost this file: mount it again",
     errno.EMFILE: "too many open files: raise the limit (ulimit -n), or lower workers",
@@ -134,7 +136,8 @@ def _of_file(error):
 
 def _full_place():
     """The first place that a run writes to and that is full; None where none is."""
-    for place in (os.getcwd(), tempfile.gettempdir(), shared_memory.PLACE):
+    folder = os.getcwd()  # its .work may be a link to another disk
+    for place in (folder, os.path.join(folder, ".work"), tempfile.gettempdir(), shared_memory.PLACE):
         if os.path.isdir(place) and shutil.disk_usage(place).free < FULL_BELOW:
             return place
     return None

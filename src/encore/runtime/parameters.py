@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import math
 import typing
 
 from encore.runtime.refusal import Refusal, brief
@@ -96,9 +97,29 @@ def _convert(hint, value, where, limits):
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
         value = float(value)
     if not isinstance(value, hint) or (isinstance(value, bool) and hint is not bool):
-        raise Refusal("{}: expected {}, found {}".format(where, _type_name(hint), _show(value)))
+        found = _show(value) + _number_instead(hint, value)
+        raise Refusal("{}: expected {}, found {}".format(where, _type_name(hint), found))
     _check(value, where, limits)
     return value
+
+
+def _number_instead(hint, value):
+    """What to write where YAML took for text, such as 1e-3 or what has quotes, what is a number of the type
+    `hint`; else nothing."""
+    try:
+        number = float(value) if isinstance(value, str) and hint in (int, float) else math.nan
+    except ValueError:
+        return ""
+    if hint is int:
+        return ": write {:d}, without quotes".format(int(number)) if _is_whole(number) else ""
+    if not math.isfinite(number):
+        return ""
+    text = repr(number) if "." in repr(number) else repr(number).replace("e", ".0e")
+    return ": write {}, without quotes; powers of ten as 1.0e-3, with point and sign (YAML 1.1)".format(text)
+
+
+def _is_whole(number):
+    return number.is_integer() and abs(number) < 2**53
 
 
 def _convert_tuple(arguments, value, where, limits):

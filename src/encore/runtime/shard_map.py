@@ -119,6 +119,9 @@ def _map_in_processes(make_worker, units, workers):
                     yield waiting.popleft().result()
             while waiting:
                 yield waiting.popleft().result()
+        except KeyboardInterrupt:
+            sys.stderr.write("encore: interrupted: waiting for what is in work\n")
+            raise
         finally:
             for future in waiting:
                 future.cancel()
@@ -134,14 +137,20 @@ def add_cluster_flag(parser, maps):
     if maps:
         parser.add_argument(
             "--cluster",
-            type=use_cluster,
-            default=os.environ.get(CLUSTER) or LOCAL,
+            type=_given,
+            default=os.environ.get(CLUSTER, "").strip() or LOCAL,
             metavar="ADDRESS",
             help="spread the work over a Ray cluster: host:port, ray://host:port or auto; default: the "
             "variable {}, else local, over processes of this machine".format(CLUSTER),
         )
     else:
         parser.add_argument("--cluster", type=_refuse, help=argparse.SUPPRESS)
+
+
+def _given(address):
+    if not address.strip():
+        raise Refusal("--cluster: empty: give host:port, ray://host:port, auto or local, or leave it out")
+    return use_cluster(address)
 
 
 def _refuse(address):

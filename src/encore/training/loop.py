@@ -68,6 +68,8 @@ def train(run: Run, start: Position = FROM_THE_START, what="training"):
     refused = RefusedStep(run, what)
     refused.forget_earlier()
     whole = run.epochs * run.iterations if run.total is None else run.total
+    if replayed is not None:
+        _refuse_beyond(run, whole, replayed)
     total = whole - start.epoch * run.iterations - start.step
     done = 0
     for epoch, step, batch, waited in progress(_steps(run, start), max(total, 0), what):
@@ -87,6 +89,16 @@ def train(run: Run, start: Position = FROM_THE_START, what="training"):
     if replayed is not None:
         raise Refusal("--replay-step %d:%d: the run ends before that step" % replayed)
     return done
+
+
+def _refuse_beyond(run, whole, position):
+    """Refusal, before any step is made, for a `position` that is none of the `whole` steps of the run."""
+    epoch, step = position
+    if step >= run.iterations or epoch * run.iterations + step >= whole:
+        raise Refusal(
+            "--replay-step %d:%d: no such step: the run has %d steps, in epochs of %d (epochs: %d); "
+            "epochs and steps are counted from 0" % (epoch, step, whole, run.iterations, run.epochs)
+        )
 
 
 def _saved(run, refused, epoch, step):

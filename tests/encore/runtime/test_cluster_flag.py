@@ -57,6 +57,28 @@ def test_a_stage_that_does_not_map_refuses_the_flag_and_leaves_the_variable(monk
         stage_parser("").parse_args(["--cluster", "there:2"])
 
 
+def test_an_empty_flag_is_refused_and_an_empty_variable_means_here(monkeypatch):
+    for empty in ("", " "):
+        with pytest.raises(Refusal, match="--cluster: empty: give host:port"):
+            stage_parser("", maps=True).parse_args(["--cluster", empty])
+        monkeypatch.setenv("ENCORE_CLUSTER", empty)
+        assert stage_parser("", maps=True).parse_args([]).cluster == "local"
+        assert not on_cluster()
+
+
+def test_a_ray_that_does_not_import_is_one_line(monkeypatch, tmp_path):
+    (tmp_path / "ray").mkdir()
+    (tmp_path / "ray" / "__init__.py").write_text("raise ImportError('libstdc++ is\\nmissing')\n")
+    monkeypatch.delitem(sys.modules, "ray", raising=False)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    use_cluster("127.0.0.1:1")
+    with pytest.raises(Refusal) as refusal:
+        list(map_units(lambda: abs, [1], 1))
+    said = str(refusal.value)
+    assert said.startswith("--cluster 127.0.0.1:1: Ray is installed for " + sys.executable)
+    assert "does not import (ImportError: libstdc++ is missing): install it again" in said
+
+
 def test_without_ray_the_flag_says_what_to_install(monkeypatch):
     monkeypatch.setattr(shard_map.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(Refusal, match="Ray is not installed for .*: install the version"):

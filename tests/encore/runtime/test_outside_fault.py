@@ -7,6 +7,7 @@ from concurrent.futures.process import BrokenProcessPool
 import pytest
 
 from encore.runtime import outside_fault, shared_memory
+from encore.runtime.atomic import file_digest
 from encore.runtime.outside_fault import advice
 from encore.runtime.refusal import Refusal
 from encore.runtime.shard_map import map_units
@@ -20,6 +21,8 @@ from encore.runtime.stage import run_stage
         (errno.EDQUOT, "quota is used up"),
         (errno.EROFS, "a read-only file system"),
         (errno.EACCES, "not permitted"),
+        (errno.EISDIR, "a folder where a file belongs: move the folder away, or name the file"),
+        (errno.ENOTDIR, "a file stands where this path has a folder: move the file away"),
         (errno.EIO, "the disk reports an error"),
         (errno.EMFILE, "too many open files"),
         (errno.EFBIG, "limit on the size of a file"),
@@ -97,6 +100,29 @@ def test_a_full_place_is_found(monkeypatch, tmp_path):
     assert outside_fault._full_place() is None
     monkeypatch.setattr(outside_fault.shutil, "disk_usage", lambda place: usage._replace(free=0))
     assert outside_fault._full_place() == os.getcwd()
+
+
+def test_work_in_progress_on_another_disk_that_is_full(monkeypatch, tmp_path):
+    (tmp_path / "disk").mkdir()
+    (tmp_path / ".work").symlink_to(tmp_path / "disk")
+    monkeypatch.chdir(tmp_path)
+    usage = outside_fault.shutil.disk_usage(".")
+    work = os.path.join(os.getcwd(), ".work")
+    monkeypatch.setattr(
+        outside_fault.shutil,
+        "disk_usage",
+        lambda place: usage._replace(free=0 if str(place) == work else 10**9),
+    )
+    error = OSError(errno.ENOSPC, "No space left on device")
+    assert advice(error).startswith(work + ": the disk is full: make room")
+    monkeypatch.setattr(outside_fault.shutil, "disk_usage", lambda place: usage._replace(free=10**9))
+    assert advice(error).startswith(os.getcwd() + ": the disk is full")
+
+
+def test_a_folder_in_place_of_a_file_is_one_line(tmp_path):
+    with pytest.raises(IsADirectoryError) as found:
+        file_digest(tmp_path)
+    assert advice(found.value).startswith(str(tmp_path) + ": a folder where a file belongs: ")
 
 
 def test_killed_workers_and_full_memory():

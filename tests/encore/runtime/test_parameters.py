@@ -3,7 +3,7 @@ from typing import Optional, Tuple
 
 import pytest
 
-from encore.runtime.parameters import from_mapping, limited, read_parameters, recipe_digest
+from encore.runtime.parameters import from_mapping, limited, read_parameters, read_section, recipe_digest
 from encore.runtime.refusal import Refusal
 
 
@@ -38,7 +38,14 @@ def test_reads_nested_values_and_defaults(tmp_path):
     [
         ({"colour": 1}, "p.yaml: s.colour: unknown key; known are count, extra, inner, name, on, scales"),
         ({"count": 0}, "p.yaml: s.count: expected 1 to ∞, found 0"),
-        ({"count": "3"}, "p.yaml: s.count: expected a whole number, found '3'"),
+        ({"count": "3"}, "p.yaml: s.count: expected a whole number, found '3': write 3, without quotes"),
+        (
+            {"count": "1e3"},
+            "p.yaml: s.count: expected a whole number, found '1e3': write 1000, without quotes",
+        ),
+        ({"count": "2.5"}, "p.yaml: s.count: expected a whole number, found '2.5'"),
+        ({"inner": {"rate": "much"}}, "p.yaml: s.inner.rate: expected a number, found 'much'"),
+        ({"inner": {"rate": "inf"}}, "p.yaml: s.inner.rate: expected a number, found 'inf'"),
         ({"count": True}, "p.yaml: s.count: expected a whole number, found True"),
         ({"count": 2.0}, "p.yaml: s.count: expected a whole number, found 2.0"),
         ({"name": "c"}, "p.yaml: s.name: expected one of a, b, found 'c'"),
@@ -55,6 +62,20 @@ def test_names_file_and_key_path(change, message):
     with pytest.raises(Refusal) as error:
         from_mapping(Outer, dict(GOOD, **change), "p.yaml: s")
     assert str(error.value) == message
+
+
+@pytest.mark.parametrize(
+    "text, number", [("1e-3", "0.001"), ("1e-7", "1.0e-07"), ("2.5e3", "2500.0"), ("1e30", "1.0e+30")]
+)
+def test_what_to_write_for_a_number_that_yaml_takes_for_text(tmp_path, text, number):
+    path = tmp_path / "params.yaml"
+    path.write_text("s: {rate: %s}" % text)
+    with pytest.raises(Refusal) as error:
+        read_parameters(path, "s", Inner)
+    found = "s.rate: expected a number, found '%s': write %s, without quotes; powers of ten as 1.0e-3"
+    assert found % (text, number) in str(error.value)
+    path.write_text("s: {rate: %s}" % number)
+    assert read_section(path, "s") == {"rate": float(text)}
 
 
 @pytest.mark.parametrize(

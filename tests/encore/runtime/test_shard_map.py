@@ -45,6 +45,37 @@ list(map_units(make, range(2), 2))
 """
 
 
+INTERRUPTED = """
+import os, time
+from encore.runtime.shard_map import map_units
+from encore.runtime.stage import run_stage
+def make():
+    def work(unit):
+        os.write(1, b"begun\\n")
+        time.sleep(3)
+        os.write(1, b"done\\n")
+    return work
+run_stage(lambda: list(map_units(make, range(2), 2)))
+"""
+
+
+def test_an_interrupted_map_says_at_once_that_it_waits_for_its_workers():
+    process = subprocess.Popen(
+        [sys.executable, "-c", INTERRUPTED],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        universal_newlines=True,
+        start_new_session=True,
+    )
+    assert [process.stdout.readline() for _ in range(2)] == ["begun\n"] * 2
+    os.killpg(process.pid, signal.SIGINT)
+    assert process.stderr.readline() == "encore: interrupted: waiting for what is in work\n"
+    assert process.poll() is None
+    out, err = process.communicate(timeout=60)
+    assert out == "done\n" * 2
+    assert err == "encore: interrupted; run the same command again to go on\n" and process.returncode == 130
+
+
 def alive(pid):
     try:
         with open("/proc/{}/stat".format(pid)) as file:

@@ -173,9 +173,23 @@ def test_a_step_that_the_run_is_past_or_never_reaches_is_refused(monkeypatch, tm
     monkeypatch.setenv(replay_step.VARIABLE, "0:3")
     with pytest.raises(Refusal, match="newest state is of epoch 1, step 0, past that step"):
         train(Regression(tmp_path).run(), Position(1, 0))
-    monkeypatch.setenv(replay_step.VARIABLE, "7:0")
-    with pytest.raises(Refusal, match="--replay-step 7:0: the run ends before that step"):
-        train(Regression(tmp_path).run())
+    monkeypatch.setenv(replay_step.VARIABLE, "1:3")
+    stopped = Regression(tmp_path).run()._replace(ended=lambda: True)  # after its first epoch
+    with pytest.raises(Refusal, match="--replay-step 1:3: the run ends before that step"):
+        train(stopped)
+
+
+@pytest.mark.parametrize("text, total, count", [("2:0", None, 8), ("0:4", None, 8), ("1:2", 6, 6)])
+def test_a_step_that_the_run_does_not_have_is_refused_before_any_is_made(
+    monkeypatch, tmp_path, text, total, count
+):
+    training = Regression(tmp_path)
+    monkeypatch.setattr(training, "step", lambda *batch: pytest.fail("a step is made"))
+    monkeypatch.setenv(replay_step.VARIABLE, text)
+    expected = r"%s: no such step: the run has %d steps, in epochs of 4 \(epochs: 2\)" % (text, count)
+    with pytest.raises(Refusal, match="--replay-step " + expected):
+        train(training.run()._replace(total=total))
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_flag_names_a_step_for_this_process_and_its_children(monkeypatch, capsys):

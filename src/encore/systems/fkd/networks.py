@@ -157,7 +157,8 @@ def load_weights(network, path):
 
     The file is a bare state dict (torchvision's), or holds one under `model` (the published Tiny-ImageNet
     teachers) or `state_dict` (CIFAR-100's, and students'), each with or without "module." before the names.
-    Refusal, naming the file and the first such key, for one that is missing, unknown or of another shape.
+    Refusal, naming the file and the first such key, for one that is missing, unknown, of another shape or not
+    finite.
     """
     state = _weights_in(safe_load(path), path)
     own = network.state_dict()
@@ -173,6 +174,11 @@ def load_weights(network, path):
         if value.shape != own[key].shape:
             raise _unfit(
                 path, "holds %s of shape %s, expected %s" % (key, tuple(value.shape), tuple(own[key].shape))
+            )
+        if not torch.isfinite(value.float()).all():
+            raise Refusal(
+                "%s holds NaN or infinity in %s: take the file again, or train the network again"
+                % (path, key)
             )
     network.load_state_dict(state)
     return network

@@ -172,6 +172,11 @@ def test_files_in_each_published_form(form, tmp_path):
         ),
         (lambda state: state.update(epoch=3), "holds epoch, which is no tensor"),
         (lambda state: state.clear(), "holds no weights"),
+        (
+            lambda state: state["layer2.0.bn1.running_var"][0].fill_(float("inf")),
+            "holds NaN or infinity in layer2.0.bn1.running_var: take the file again",
+        ),
+        (lambda state: state["conv1.weight"][0, 0, 0].fill_(float("nan")), "holds NaN or inf.* conv1.weight"),
     ],
 )
 def test_files_of_another_network_are_refused(change, message, tmp_path):
