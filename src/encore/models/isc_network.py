@@ -43,6 +43,17 @@ class IscShape:
         """Length of the pooled feature (2048 as published)."""
         return 32 * self.width
 
+    @property
+    def weights(self):
+        """Numbers of the kernels and matrices, without classifiers (67,495,104 as published)."""
+        count, into = 3 * 49 * self.width, self.width
+        for stage, blocks in enumerate(self.layers):
+            channels = self.width << stage
+            count += 13 * channels**2 + 5 * channels * into + (blocks - 1) * 17 * channels**2
+            into = 4 * channels
+        count += self.hidden * (self.features + self.embedding)
+        return count + self.embedding * (self.matrix or 0)
+
 
 def classifier_name(block, matrix=False):
     """Published name of a classifier block: `classifier_<block>`, for the matrix head

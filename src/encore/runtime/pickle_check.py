@@ -150,10 +150,11 @@ class PickleCheck(pickle._Unpickler):
             raise wrong("nothing that sets the state of {}".format(type(made).__name__), state)
 
     def _fill(self, made, items):
-        if not isinstance(made, dict) or len(items) % 2:
+        if not isinstance(made, (dict, Inert)) or len(items) % 2:
             raise wrong("keys and values of a dict", items)
+        kept = {} if isinstance(made, Inert) else made
         for key, value in zip(items[::2], items[1::2]):
-            made[checked_key(key)] = value
+            kept[checked_key(key)] = value
 
     def load_setitem(self):
         value, key = self.stack.pop(), self.stack.pop()

@@ -58,6 +58,9 @@ class _Inert:
     def __setstate__(self, _):
         pass
 
+    def __setitem__(self, *_):
+        pass
+
 
 def _load_storage(data):
     import torch
@@ -113,6 +116,25 @@ def safe_load(path, map_location="cpu", inert=()):
         ) from None
     except Exception as error:  # a damaged file can fail in any way; each becomes a refusal with its cause
         raise _refusal(path, error) from error
+
+
+def is_state_dict(content):
+    """Whether what a file held is a dict of names and tensors."""
+    import torch
+
+    return isinstance(content, dict) and all(
+        isinstance(key, str) and torch.is_tensor(value) for key, value in content.items()
+    )
+
+
+def stored_bytes(state):
+    """Bytes of the numbers that stand behind the tensors of a state dict, each counted once: a tensor may
+    show one number again and again, and two tensors the same ones."""
+    storages = (
+        value.untyped_storage() if hasattr(value, "untyped_storage") else value.storage()
+        for value in state.values()
+    )
+    return sum({s.data_ptr(): s.size() * s.element_size() for s in storages}.values())
 
 
 def _check_plain(file, size):
@@ -174,6 +196,8 @@ def _refusal(path, error):
             "file unless you know who made it" % (path, forbidden.rstrip("."))
         )
     reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+    if reason.startswith("Weights only load failed"):  # torch goes on to advise loading without a check
+        reason = "a step that no file of tensors needs"
     return Refusal(
         "%s is damaged or incomplete (%s): copy or download it again, or remove it" % (path, reason)
     )

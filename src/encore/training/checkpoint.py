@@ -5,11 +5,9 @@ from __future__ import annotations
 import os
 import re
 
-import torch
-
 from encore.models.isc_network import CLASSIFIER_KEYS, IscNetwork, IscShape
 from encore.runtime.refusal import Refusal
-from encore.runtime.safe_load import safe_load
+from encore.runtime.safe_load import is_state_dict, safe_load, stored_bytes
 from encore.training import checkpoint_files
 from encore.training.checkpoint_files import WORK_NAME, Position, save, work_path
 
@@ -102,7 +100,8 @@ def strip_file(checkpoint_path, path):
 
 
 def shape_of(state, source):
-    """IscShape read off a state dict's keys and sizes; Refusal, naming `source`, where those are missing."""
+    """IscShape read off a state dict's keys and sizes; Refusal, naming `source`, where those are missing, and
+    where a network of that shape has more weights than the state dict has bytes."""
     try:
         layers = tuple(
             1 + max(int(key.split(".")[2]) for key in state if key.startswith("base.%d." % stage))
@@ -112,12 +111,19 @@ def shape_of(state, source):
         matrix = state.get("matrix_feat_bn.0.2.weight")
         width = len(state["base.0.weight"])
         ibn = any(".bn1.IN." in key for key in state)
-        return IscShape(layers, width, hidden, embedding, None if matrix is None else len(matrix), ibn)
+        shape = IscShape(layers, width, hidden, embedding, None if matrix is None else len(matrix), ibn)
     except (KeyError, ValueError, IndexError, TypeError) as error:
         raise Refusal(
             "%s does not hold the network's weights, expected keys such as base.0.weight and "
             "projector_feat_bn.0.0.weight (%s): give a stripped checkpoint" % (source, error)
         ) from error
+    held = stored_bytes(state)
+    if shape.weights > held or min(*layers, width, hidden, embedding) < 1:
+        raise Refusal(
+            "%s names a network of %d weights and holds %d bytes of them: copy or download it again"
+            % (source, shape.weights, held)
+        )
+    return shape
 
 
 def load_stripped(path, shape=None):
@@ -127,7 +133,7 @@ def load_stripped(path, shape=None):
     misshaped keys.
     """
     state = safe_load(path)
-    if not isinstance(state, dict) or any(not isinstance(value, torch.Tensor) for value in state.values()):
+    if not is_state_dict(state):
         raise Refusal(
             "%s is no stripped state dict, expected names and tensors only: strip the checkpoint first" % path
         )

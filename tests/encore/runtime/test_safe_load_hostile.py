@@ -6,6 +6,7 @@ import pickle
 import warnings
 
 import pytest
+import torch
 
 from encore.runtime.refusal import Refusal
 from encore.runtime.safe_load import safe_load
@@ -135,3 +136,12 @@ def test_a_named_pipe_is_refused_and_not_waited_for(tmp_path):
     os.mkfifo(str(tmp_path / "x.pth"))
     with pytest.raises(Refusal, match="found a named pipe"):
         safe_load(str(tmp_path / "x.pth"))
+
+
+@pytest.mark.skipif(
+    not hasattr(torch.serialization, "add_safe_globals"), reason="this torch has no check of its own"
+)
+def test_no_line_advises_to_load_without_a_check(tmp_path):
+    data = b"\x80\x02}N0."  # drops a value again, which torch's own check does not know
+    message = refused(tmp_path / "x.pth", pickles.in_torch_zip(data))
+    assert "weights_only" not in message and "is damaged or incomplete (a step that" in message

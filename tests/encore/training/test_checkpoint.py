@@ -136,3 +136,32 @@ def test_the_shape_is_read_off_the_weights():
         assert checkpoint.shape_of(IscNetwork(shape).state_dict(), "here") == shape
     with pytest.raises(Refusal, match="here does not hold the network's weights"):
         checkpoint.shape_of({"base.0.weight": torch.ones(1)}, "here")
+
+
+@pytest.mark.parametrize("shape", [SHAPE, IscShape((1, 2, 3, 1), 4, 24, 40, None), IscShape(ibn=True)])
+def test_the_weights_of_a_shape_are_those_of_its_network(shape):
+    counted = sum(value.numel() for value in IscNetwork(shape).parameters() if value.dim() > 1)
+    assert shape.weights == counted
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"base.4.99999999.conv1.weight": torch.ones(1)},
+        {"base.0.weight": torch.ones(1).expand(100000)},
+        {"projector_feat_bn.0.3.weight": torch.ones(1, 1).expand(50000, 16)},
+        {"projector_feat_bn.0.0.weight": torch.ones(0, 64), "projector_feat_bn.0.3.weight": torch.ones(9, 0)},
+    ],
+)
+def test_a_small_file_makes_no_large_network(tmp_path, change):
+    torch.save(dict(IscNetwork(SHAPE).state_dict(), **change), str(tmp_path / "stripped"))
+    with pytest.raises(Refusal, match="stripped names a network of [0-9]+ weights and holds [0-9]+ bytes"):
+        checkpoint.load_stripped(str(tmp_path / "stripped"))
+
+
+def test_keys_that_are_no_names_are_refused(tmp_path):
+    torch.save(dict(IscNetwork(SHAPE).state_dict(), **{"x": 3}), str(tmp_path / "number"))
+    torch.save({"base.0.weight": torch.ones(2), 1: torch.ones(1)}, str(tmp_path / "key"))
+    for name in ("number", "key"):
+        with pytest.raises(Refusal, match=name + " is no stripped state dict"):
+            checkpoint.load_stripped(str(tmp_path / name))

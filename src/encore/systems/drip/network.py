@@ -16,7 +16,7 @@ from encore.models.gem import GeM
 from encore.models.resnet import BasicBlock, ResNet
 from encore.runtime.parameters import limited
 from encore.runtime.refusal import Refusal
-from encore.runtime.safe_load import safe_load
+from encore.runtime.safe_load import is_state_dict, safe_load
 from encore.runtime.seeds import derive_seed
 from encore.training.distributed import ALONE
 
@@ -216,7 +216,7 @@ def load_backbone(network, path):
     """
     found = safe_load(path)
     own = backbone_state(network)
-    if not isinstance(found, dict):
+    if not is_state_dict(found):
         raise Refusal("%s holds no weights: give the state dict of the backbone" % path)
     found = {key: value for key, value in found.items() if not key.startswith(_CLASSIFIER_KEYS)}
     for key in list(own) + sorted(map(str, found)):

@@ -45,7 +45,11 @@ def read_container(path):
     """
     content = safe_load(path, inert=INERT_PACKAGES)
     missing = [key for key in KEYS if not isinstance(content, dict) or key not in content]
-    if missing or not isinstance(content[STATE], dict):
+    if (
+        missing
+        or not isinstance(content[STATE], dict)
+        or not all(isinstance(key, str) for key in content[STATE])
+    ):
         raise Refusal(
             "%s is no Lightning checkpoint: expected the entries %s, missing %s: give a .ckpt of this method"
             % (path, ", ".join(KEYS), ", ".join(missing) or "the weights under " + STATE)

@@ -11,13 +11,12 @@ import os
 from typing import Any, Callable, NamedTuple, Tuple
 
 import numpy as np
-import torch
 
 from encore.data.images import RejectedImage
 from encore.models.isc_network import IscNetwork
 from encore.runtime.parameters import read_parameters, read_section
 from encore.runtime.refusal import Refusal
-from encore.runtime.safe_load import safe_load
+from encore.runtime.safe_load import is_state_dict, safe_load
 from encore.systems.isc.extraction import PUBLISHED, network_input
 from encore.systems.isc.parameters import network_shape
 from encore.systems.isc.prepared_pictures import Preparation
@@ -63,7 +62,7 @@ def recognised(path, sizes):
         return _drip(path, sizes)
     if isinstance(content, dict) and isinstance(content.get("state_dict"), dict):
         content = content["state_dict"]  # a checkpoint of training
-    if not isinstance(content, dict) or not all(map(torch.is_tensor, content.values())) or not content:
+    if not is_state_dict(content) or not content:
         raise _other_kind(path, "no state dict")
     if "base.0.weight" not in content:
         raise _other_kind(path, "weights such as {}".format(next(iter(content))))

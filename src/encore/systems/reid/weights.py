@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections import OrderedDict
 from typing import NamedTuple, Tuple
 
-import torch
-
 from encore.runtime.refusal import Refusal
-from encore.runtime.safe_load import safe_load
+from encore.runtime.safe_load import is_state_dict, safe_load
 from encore.training.published_weights import check_named_digest, checked_digest
 
 PREFIX = "module."
@@ -31,11 +29,7 @@ class Loaded(NamedTuple):
 def read_weights(path):
     """The state dict in a file -> OrderedDict of name -> tensor on the CPU; Refusal where it holds none."""
     found = safe_load(path)
-    if (
-        not isinstance(found, dict)
-        or not found
-        or not all(isinstance(key, str) and isinstance(value, torch.Tensor) for key, value in found.items())
-    ):
+    if not is_state_dict(found) or not found:
         raise Refusal(
             "%s holds no weights: expected a state dict, names and tensors: give a run's model.pth" % path
         )

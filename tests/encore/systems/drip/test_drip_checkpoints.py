@@ -58,6 +58,21 @@ def lightning_class(monkeypatch, module):
     return found
 
 
+@pytest.mark.parametrize("form", [True, False])
+def test_hyperparameters_in_a_class_of_lightning_are_passed_over(form, tmp_path):
+    path, module = str(tmp_path / "last.ckpt"), "pytorch_lightning.utilities.parsing"
+    with pytest.MonkeyPatch.context() as patch:
+        callback = lightning_class(patch, module)
+        kept = type("AttributeDict", (dict,), {"__module__": module})
+        sys.modules[module].AttributeDict = kept
+        content = published_content(OrderedDict(a=torch.ones(2)), callback)
+        content["hyper_parameters"] = kept(lr=1e-3, name="eca_nfnet_l1")
+        torch.save(content, path, _use_new_zipfile_serialization=form)
+    found = read_container(path)
+    assert found["state_dict"]["a"].tolist() == [1, 1]
+    assert type(found["hyper_parameters"]).__name__ == "AttributeDict"
+
+
 @pytest.mark.parametrize(
     "module", ["pytorch_lightning.callbacks.model_checkpoint", "modules.model_checkpoint"]
 )
@@ -100,6 +115,11 @@ def test_damaged_and_other_files_are_refused(tmp_path):
         read_container(path)
     torch.save({"epoch": 3, "global_step": 9, "state_dict": {}}, path)
     with pytest.raises(Refusal, match="last.ckpt is no Lightning checkpoint: .* pytorch-lightning_version"):
+        read_container(path)
+    torch.save(published_content({1: torch.ones(2)}, "callback"), path)
+    with pytest.raises(
+        Refusal, match="last.ckpt is no Lightning checkpoint: .* the weights under state_dict"
+    ):
         read_container(path)
     with open(path, "rb+") as file:
         file.truncate(os.path.getsize(path) // 2)

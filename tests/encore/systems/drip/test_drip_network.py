@@ -255,6 +255,10 @@ def test_start_weights_from_a_file(tmp_path):
         torch.save(dict(state, **change), path)
         with pytest.raises(Refusal, match="backbone.pth " + message):
             load_backbone(network, path)
+    for other in ({"a": 3}, {1: torch.ones(1)}):
+        torch.save(other, path)
+        with pytest.raises(Refusal, match="backbone.pth holds no weights"):
+            load_backbone(network, path)
     torch.save({"bn1.weight": state["bn1.weight"]}, path)
     with pytest.raises(Refusal, match="backbone.pth lacks conv1.weight"):
         load_backbone(network, path)

@@ -41,6 +41,7 @@ def test_scales_are_those_the_weights_were_tested_at(tmp_path):
         ({"epoch": 3}, "found no state dict"),
         ([torch.zeros(1)], "found no state dict"),
         ({}, "found no state dict"),
+        ({"base.0.weight": torch.zeros(2), 1: torch.zeros(1)}, "found no state dict"),
     ],
 )
 def test_a_file_of_another_kind_is_refused_by_what_was_expected(tmp_path, content, message):
