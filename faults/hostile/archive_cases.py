@@ -30,6 +30,8 @@ def cases():
         Case(BOMB, "a long name of 8 GB", _header(b"L", 8 * 10**9), TAR),
         Case(BOMB, "3,000 long names in a row", _in_a_row(b"L"), TAR),
         Case(BOMB, "3,000 pax headers in a row", _in_a_row(b"x"), TAR),
+        Case(BOMB, "a pax header of 10^6 digits", _further(b"9" * 10**6), TAR),
+        Case(BOMB, "pax entries shorter than their keys", _further(b"3 a" * 3 * 10**5 + b"=x\n"), TAR),
         Case(BOMB, "a pax size of 10^30", _pax("size", "1" + "0" * 30), TAR),
         Case(BOMB, "a member with holes of 10 TB", _pax_sparse, TAR),
         Case(GARBLED, "a checksum that is wrong", _checksum, TAR, "a tar without members is an empty one"),
@@ -78,6 +80,16 @@ def _header(kind, size):
         with open(sample, "wb") as file:
             file.write(member.tobuf(tarfile.GNU_FORMAT))
             file.truncate(size + 10240)
+
+    return make
+
+
+def _further(data):
+    def make(sample, _):
+        member = tarfile.TarInfo("x")
+        member.type, member.size = tarfile.XHDTYPE, len(data)
+        parts = member.tobuf(tarfile.USTAR_FORMAT), data, bytes(-len(data) % 512)
+        sample.write_bytes(b"".join(parts) + tarfile.TarInfo("a/x.jpg").tobuf() + bytes(1024))
 
     return make
 

@@ -6,10 +6,12 @@ import io
 import json
 import struct
 import zipfile
+import zlib
 
 import h5py
 import numpy as np
 
+from encore.data.picture_database import picture_digest
 from faults.hostile.case import BOMB, CODE, LINKS, OUTSIDE, SECRET, Case
 
 HDF5, NPY, NPZ = ("hdf5",), ("npy",), ("npz",)
@@ -27,6 +29,12 @@ def cases():
         Case(BOMB, "HDF5: 10^12 rows that are not stored", _hdf5(_unstored), HDF5),
         Case(BOMB, "HDF5: a chunk of 3 GB", _hdf5(_huge_chunk), HDF5),
         Case(BOMB, "HDF5: 1,000 to 1 compressed", _hdf5(_filter_bomb), HDF5),
+        Case(BOMB, "HDF5: a chunk that inflates to 1 GiB", _hdf5(_inflating), HDF5),
+        Case(BOMB, "HDF5: compressed three times", _hdf5(_thrice), HDF5),
+        Case(BOMB, "HDF5: lzf", _hdf5(_lzf), HDF5),
+        Case(BOMB, "HDF5: 10^6 chunks that were never written", _hdf5(_unwritten), HDF5),
+        Case(BOMB, "HDF5: one text 20,000 times", _one_text, ("hdf5",)),
+        Case(BOMB, "npy: 10^12 elements without bytes", _npy(descr="'|S0'", shape="(1000000000000,)"), NPY),
         Case(BOMB, "npy: 10^12 elements", _npy(shape="(1000000000000,)"), NPY),
         Case(BOMB, "npy: -1 elements", _npy(shape="(-1,)"), NPY),
         Case(BOMB, "npy: a type of 2^31 bytes", _npy(descr="'V2147483647'", shape="(1000000,)"), NPY),
@@ -45,6 +53,8 @@ def cases():
         Case(BOMB, "safetensors: zero times 10^300", _header_of(_tensor([0, 10**300], 0)), ("safetensors",)),
         Case(BOMB, "LMDB: deep index", _index_of(b"[" * 200000), ("lmdb",)),
         Case(BOMB, "LMDB: a number of 10^6 digits", _index_of(b"9" * 10**6), ("lmdb",)),
+        Case(BOMB, "LMDB: a label of 10^15", _row_of(10**15, 1), ("lmdb",)),
+        Case(BOMB, "LMDB: a picture of -5 bytes", _row_of(0, -5), ("lmdb",)),
         Case(BOMB, "faiss: a vector of 2^61", _faiss, ("faiss",)),
         Case(LINKS, "ONNX: numbers in another file", _onnx_external, ("onnx",)),
         Case(OUTSIDE, "manifest: a shard elsewhere", _shard_elsewhere, ("json",)),
@@ -114,6 +124,46 @@ def _filter_bomb(store, name, *_):
         data[first : first + 2**18] = 0
 
 
+def _inflating(store, name, values, _, levels=1):
+    squeeze = zlib.compressobj(9)
+    data = b"".join([squeeze.compress(bytes(1 << 20)) for _ in range(1024)]) + squeeze.flush()
+    created = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+    created.set_chunk(values.shape)
+    created.set_deflate(9)
+    for _ in range(levels - 1):
+        created.set_filter(h5py.h5z.FILTER_DEFLATE, 0, (9,))
+        data = zlib.compress(data, 9)
+    space = h5py.h5s.create_simple(values.shape)
+    made = h5py.h5d.create(store.id, name.encode(), h5py.h5t.IEEE_F32LE, space, created)
+    made.write_direct_chunk((0, 0), data)
+
+
+def _thrice(*parts):
+    _inflating(*parts, levels=3)
+
+
+def _lzf(store, name, values, _):
+    store.create_dataset(name, data=values, compression="lzf")
+
+
+def _unwritten(store, name, *_):
+    data = store.create_dataset(name, (10**6, 1), np.uint8, chunks=(1, 1), compression="gzip")
+    data[0] = 1
+
+
+def _one_text(sample, _):
+    with h5py.File(sample, "a") as store:
+        name = "image_names" if "image_names" in store else "query_ids"
+        del store[name]
+        texts = store.create_dataset(name, (20000,), h5py.string_dtype())
+        texts[:] = "Q" * 10
+        texts[0] = "Q" * 60000
+        at = texts.id.get_offset()
+    data = bytearray(sample.read_bytes())
+    data[at : at + 16 * 20000] = data[at : at + 16] * 20000
+    sample.write_bytes(bytes(data))
+
+
 def _header(descr="'<f4'", shape="(1,)", length=None):
     text = "{'descr': %s, 'fortran_order': False, 'shape': %s, }\n" % (descr, shape)
     data = text.encode()
@@ -178,6 +228,22 @@ def _index_of(text):
         with lmdb.open(str(sample), subdir=False, lock=False) as environment:
             with environment.begin(write=True) as transaction:
                 transaction.put(b"meta", text)
+
+    return make
+
+
+def _row_of(label, size):
+    def make(sample, _):
+        import lmdb
+
+        with lmdb.open(str(sample), subdir=False, lock=False) as environment:
+            with environment.begin(write=True) as transaction:
+                meta = json.loads(bytes(transaction.get(b"meta")))
+                rows = np.frombuffer(transaction.get(b"rows"), "<i8").reshape(-1, 3).copy()
+                rows[0, :2] = label, size
+                meta["digest"] = picture_digest(meta["names"], rows[:, 0], rows[:, 1], meta["classes"])
+                transaction.put(b"meta", json.dumps(meta).encode())
+                transaction.put(b"rows", rows.tobytes())
 
     return make
 

@@ -66,6 +66,10 @@ def code_pickles(canary):
 FLOATS = b"(K\x03X\x01\x00\x00\x00<NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00tb"
 
 
+NO_TEXTS = b"(K\x03X\x01\x00\x00\x00|NNNK\x00K\x01K\x00tb"
+"""The state of the type S0."""
+
+
 def _array(shape, data, kind=b"X\x02\x00\x00\x00f4", state=FLOATS):
     """A numpy array: `shape` and `data` as opcodes."""
     empty = b"cnumpy.core.multiarray\n_reconstruct\ncnumpy\nndarray\nK\x00\x85C\x01b\x87R"
@@ -88,6 +92,7 @@ def broken_pickles():
         "memo place by text": b"\x80\x02]p999999999999999\n.",
         "number of 10^6 digits": b"\x80\x02L" + b"9" * 10**6 + b"L\n.",
         "array of 2^60 numbers": _array(huge + b"\x85", b"C\x00"),
+        "array of 2^60 empty texts": _array(huge + b"\x85", b"C\x00", text("S0"), NO_TEXTS),
         "array made with a shape": head
         + b"cnumpy.core.multiarray\n_reconstruct\ncnumpy\nndarray\n"
         + huge

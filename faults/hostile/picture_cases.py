@@ -20,6 +20,7 @@ def cases():
         Case(BOMB, "PNG text of 1 GB", _png_text, PICTURE, "the text is left out, the picture is whole"),
         Case(BOMB, "GIF of 2^32 pixels", _gif, PICTURE),
         Case(BOMB, "JPEG of 65,500 x 65,500", _jpeg, PICTURE),
+        Case(BOMB, "JPEG of 10,000 scans", _scans, PICTURE),
         Case(BOMB, "TIFF with 2^32 entries", _tiff, PICTURE),
     ]
     others = {"PNG": {}, "GIF": {"mode": "P"}, "BMP": {}, "TIFF": {}, "WEBP": {}}
@@ -80,6 +81,17 @@ def _jpeg(sample, _):
     at = data.index(b"\xff\xc0") + 5
     data[at : at + 4] = struct.pack(">HH", 65500, 65500)
     sample.write_bytes(bytes(data))
+
+
+def _scans(sample, _):
+    sample.write_bytes(jpeg_of_scans(10000, (160, 160)))
+
+
+def jpeg_of_scans(further, size):
+    """A progressive JPEG whose last scan stands there `further` times more."""
+    data = picture_bytes(size=size, progressive=True)
+    last = data[data.rindex(b"\xff\xc4", 0, data.rindex(b"\xff\xda")) : -2]
+    return data[:-2] + last * further + b"\xff\xd9"
 
 
 def _tiff(sample, _):

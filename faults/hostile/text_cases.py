@@ -32,9 +32,7 @@ def _json(large):
         _case(WIDE, "JSON: a number of 10^6 digits", JSON, b'{"epochs": ' + b"9" * 10**6 + b"}"),
         _case(WIDE, "JSON: an open text of escapes", JSON, b"[" * 101 + b'"' + b'\\"' * 400000),
         _case(WIDE, "JSON: a list of many lists", JSON, lambda *_: b"[" + b"[]," * (large // 3) + b"[]]"),
-        _case(
-            GARBLED, "JSON: NaN", JSON, b'{"epochs": NaN, "format": NaN, "mobile.png": NaN}'
-        ),
+        _case(GARBLED, "JSON: NaN", JSON, b'{"epochs": NaN, "format": NaN, "mobile.png": NaN}'),
         _case(GARBLED, "JSON: infinity", JSON, b'{"epochs": 1e999, "format": 1e999, "mobile.png": 1e999}'),
         _case(GARBLED, "JSON: a key twice", JSON, b'{"epochs": 1, "epochs": 2, "mobile.png": 1}'),
         _case(GARBLED, "JSON: half a surrogate", JSON, b'{"\\ud800": [1, 2, 3]}', WARNED),
@@ -68,6 +66,7 @@ def _yaml(large):
         _case(BOMB, "YAML: a list in itself", YAML, b"queries: &a [*a]\nBATCH_SIZE: *a\n"),
         _case(BOMB, "YAML: a block that merges itself", YAML, b"queries: &a {<<: *a}\n"),
         _case(WIDE, "YAML: brackets within brackets", YAML, lambda *_: b"[" * large),
+        _case(WIDE, "YAML: a list of 10^5 values", YAML, b"BATCH_SIZE: [" + b"1," * 10**5 + b"1]\n"),
         _case(WIDE, "YAML: 100,000 brackets", YAML, b"[" * 100000),
         _case(WIDE, "YAML: 100,000 dashes", YAML, b"- " * 100000),
         _case(WIDE, "YAML: 100,000 question marks", YAML, b"? " * 100000),

@@ -45,4 +45,3 @@ def test_no_stage_imports_a_slow_library_and_the_slowest_starts_in_two_and_a_hal
     assert {stage: slow for stage, (_, slow) in found.items() if slow} == {}
     slowest = max(found, key=lambda stage: found[stage][0])
     assert imported([slowest])[slowest][0] < 2.5
-

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 
+from encore.data.hdf5_chunks import DEFLATE, FILTERS, check_chunks, chunked_bytes, filters_of
 from encore.data.hdf5_heap import check_texts
 from encore.runtime.bounded_file import file_size
 from encore.runtime.refusal import Refusal
@@ -39,8 +40,9 @@ def dataset(store, name, path):
     """The h5py.Dataset `name` of an open file.
 
     Refusal, naming file and data set, where it is missing, is reached by a link (soft or into another file),
-    is no data set, keeps its numbers elsewhere (external files, virtual data sets), refers to objects, or
-    says that it is larger than what is stored.
+    is no data set, keeps its numbers elsewhere (external files, virtual data sets), refers to objects, has
+    filters other than FILTERS, or says that it is larger than what is stored. ValueError, for `opened`, where
+    its chunks or texts are damaged.
     """
     import h5py
 
@@ -60,6 +62,8 @@ def dataset(store, name, path):
     _check_stored(path, name, values)
     if values.dtype.kind == "O":
         _check_texts(path, name, values)
+    elif filters_of(values):
+        check_chunks(values, path)
     return values
 
 
@@ -68,7 +72,7 @@ def _check_texts(path, name, values):
 
     if h5py.check_string_dtype(values.dtype) is None:
         raise _refusal(path, name, "lists")
-    if values.id.get_create_plist().get_nfilters():
+    if filters_of(values):
         raise _refusal(
             path, name, "compressed texts of any length", "write them without compression and checksums"
         )
@@ -80,16 +84,15 @@ def _check_stored(path, name, values):
     stated = values.dtype.itemsize
     for side in values.shape:
         stated *= int(side)
-    known = values.compression in (None, "gzip", "lzf")
-    if not known or values.id.get_create_plist().get_nfilters() > 3:
-        raise _refusal(path, name, "one with filters other than gzip and lzf")
-    chunk = values.dtype.itemsize
-    for side in values.chunks or ():
-        chunk *= int(side)
-    most = max(MOST_STRETCHED * stored, ALWAYS_READ) if values.compression else stored
-    size = os.path.getsize(path)
-    if stated > most or stored > size or (values.chunks and chunk > max(most, ALWAYS_READ)):
-        raise _refusal(path, name, "{} bytes, of which {} are stored".format(stated, stored))
+    filters = filters_of(values)
+    if filters != [number for number in FILTERS if number in filters]:
+        raise _refusal(
+            path, name, "one with other filters than gzip", "write it without compression or with gzip"
+        )
+    whole = chunked_bytes(values) if values.chunks else stated
+    most = max(MOST_STRETCHED * stored, ALWAYS_READ) if DEFLATE in filters else stored
+    if stated > most or stored > os.path.getsize(path) or whole > max(most, ALWAYS_READ):
+        raise _refusal(path, name, "{} bytes, of which {} are stored".format(max(stated, whole), stored))
 
 
 def _refusal(path, name, found, mend="extract the descriptors again"):

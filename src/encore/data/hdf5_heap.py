@@ -8,6 +8,8 @@ import struct
 
 import numpy as np
 
+from encore.data.hdf5_chunks import raw_chunks
+
 REFERENCE = np.dtype([("bytes", "<u4"), ("heap", "<u8"), ("number", "<u4")])
 """A text of a data set: its length, the place of its heap and its number there."""
 HEAP = struct.Struct("<4sB3xQ")
@@ -19,29 +21,36 @@ LARGEST_HEAP = 1 << 28
 
 def check_texts(values, path):
     """Raise ValueError unless the texts of `values`, an h5py.Dataset without filters of the file at `path`,
-    lie whole in heaps whose entries follow each other."""
+    lie whole in heaps whose entries follow each other, and are together no longer than the file."""
     size = os.path.getsize(path)
     with open(path, "rb") as file:
-        references = np.concatenate([_read(file, place, count) for place, count in _places(values)])
+        references = np.concatenate(list(_references(values, file)))
         references = np.sort(references[references["heap"] > 0], order="heap", kind="mergesort")
+        if references["bytes"].sum(dtype=np.int64) > size:
+            raise ValueError("texts that are longer than the file")
         places, firsts = np.unique(references["heap"], return_index=True)
+        after = 0
         for place, own in zip(places.tolist(), np.split(references, firsts[1:])):
-            found = _heap(file, place, size)
+            if place < after:
+                raise ValueError("a heap within another heap")
+            found, after = _heap(file, place, size)
             for length, _, number in own.tolist():
-                if found.get(number, -1) < length:
+                if found.get(number) != length:
                     raise ValueError("a text that is not in its heap")
 
 
-def _places(values):
-    """[(place in the file, references there)] of the parts of a data set."""
+def _references(values, file):
+    """The references of a data set in `file`, an array for each of its parts; an empty one first."""
+    yield np.empty(0, REFERENCE)
+    if values.chunks is not None:
+        for _, raw in raw_chunks(values):
+            yield np.frombuffer(raw, REFERENCE)
+        return
     count = int(np.prod(values.shape, dtype=np.int64))
-    if values.chunks is None:
-        place = values.id.get_offset()
-        if place is None and count:
-            raise ValueError("texts that are kept in the header or nowhere")
-        return [(place or 0, count)]
-    chunks = [values.id.get_chunk_info(i) for i in range(values.id.get_num_chunks())]
-    return [(chunk.byte_offset, chunk.size // REFERENCE.itemsize) for chunk in chunks] or [(0, 0)]
+    place = values.id.get_offset()
+    if place is None and count:
+        raise ValueError("texts that are kept in the header or nowhere")
+    yield _read(file, place or 0, count)
 
 
 def _read(file, place, count):
@@ -53,7 +62,7 @@ def _read(file, place, count):
 
 
 def _heap(file, place, size):
-    """{number: bytes} of the texts in the heap at `place`."""
+    """({number: bytes} of the texts in the heap at `place`, the byte behind it)."""
     if place > size - HEAP.size:
         raise ValueError("a heap behind the end of the file")
     file.seek(place)
@@ -70,4 +79,4 @@ def _heap(file, place, size):
         if number == 0:
             break
         found[number], at = held, at + step
-    return found
+    return found, place + length

@@ -16,6 +16,8 @@ LARGEST = 1 << 29
 """Bytes of a file: 512 MiB."""
 LONGEST_HEADER = 1 << 14
 """Bytes; numpy reads the header as a Python literal."""
+MOST_EMPTY = 1 << 20
+"""Elements without bytes, which a file of any size may state."""
 MAGIC = b"\x93NUMPY"
 BAD = (OSError, EOFError, MemoryError, RecursionError, RuntimeError, SyntaxError, struct.error)
 BAD += (zipfile.BadZipFile, tokenize.TokenError, LookupError, TypeError, ValueError, ArithmeticError)
@@ -57,6 +59,8 @@ def _check_header(data):
         elements *= int(side)
     if elements < 0 or elements * dtype.itemsize > len(data) - file.tell():
         raise ValueError("an array {} of {} in {} bytes".format(shape, dtype, len(data) - file.tell()))
+    if dtype.itemsize == 0 and elements > MOST_EMPTY:
+        raise ValueError("an array {} of elements without bytes".format(shape))
 
 
 def read_npz(path, largest=LARGEST):

@@ -142,6 +142,17 @@ def _commit(environment, entries):
             environment.set_mapsize(2 * environment.info()["map_size"])
 
 
+def _check_rows(rows, classes):
+    labels, sizes = rows[:, 0], rows[:, 1]
+    bad = np.flatnonzero((labels < 0) | (labels >= classes) | (sizes <= 0))
+    if len(bad):
+        raise ValueError(
+            "picture {} has the label {} of {} classes and {} bytes".format(
+                bad[0], labels[bad[0]], classes, sizes[bad[0]]
+            )
+        )
+
+
 class PictureDatabase:
     """The pictures of a file that `write_picture_database` made: `len`, `names`, `labels` int64 (n,),
     `classes`, `digest`, `read(i)`, `size(i)`.
@@ -202,6 +213,7 @@ class PictureDatabase:
             digest = picture_digest(meta["names"], rows[:, 0], rows[:, 1], meta["classes"])
             if digest != meta["digest"]:
                 raise ValueError("its digest is another")
+            _check_rows(rows, len(meta["classes"]))
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise self._damaged("its index: {}".format(error)) from error
         return meta, rows

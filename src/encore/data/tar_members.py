@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tarfile
 from typing import NamedTuple
 
@@ -11,6 +12,11 @@ from encore.runtime.refusal import Refusal
 
 LARGEST_HEADER = 1 << 20
 """Bytes of a long name or of further data of one member; a name has at most 4096."""
+LONGEST_NAME = 1 << 12
+ENDLESS = re.compile(rb"[0-9]{256}")
+"""Digits at each of which older versions of tarfile begin anew; a part of a name has at most 255 bytes."""
+RECORD = re.compile(rb"([0-9]+) [^=]{1,512}=")
+"""The head of an entry in the further data of a member (pax): the bytes of the whole entry and its key."""
 
 COMPRESSED = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ")
 """Heads of gzip, bzip2 and xz."""
@@ -75,9 +81,7 @@ def read_member(path, member):
         file.seek(member.offset)
         data = file.read(member.size)
     if len(data) != member.size:
-        raise Refusal(
-            "{}: ends within {}: it was cut off, copy the tar again".format(path, member.name)
-        )
+        raise Refusal("{}: ends within {}: it was cut off, copy the tar again".format(path, member.name))
     return data
 
 
@@ -103,6 +107,19 @@ def _take(path, size, member, files, folders):
         files.append(Member(member.name, member.offset_data, member.size))
 
 
+def _check_header(data):
+    """Raise tarfile.ReadError for a long name or further data in which tarfile would walk to the end over and
+    over: at each digit, or in an entry that ends before its own key does."""
+    if ENDLESS.search(data):
+        raise tarfile.ReadError("a number of more than 255 digits")
+    at, record = 0, RECORD.match(data)
+    while record is not None and int(record.group(1)) >= record.end() - at:
+        at += int(record.group(1))
+        record = RECORD.match(data, at)
+    if len(data) - at > LONGEST_NAME + tarfile.BLOCKSIZE or record is not None:
+        raise tarfile.ReadError("further data of a member that are none")
+
+
 class _HeaderReader:
     """The file as tarfile reads headers of it: a header that says it is huge is not read."""
 
@@ -113,7 +130,10 @@ class _HeaderReader:
     def read(self, count):
         if not 0 <= count <= LARGEST_HEADER:
             raise tarfile.ReadError("a header of {} bytes".format(count))
-        return self._file.read(count)
+        data = self._file.read(count)
+        if count > tarfile.BLOCKSIZE:
+            _check_header(data)
+        return data
 
     def close(self):
         """Its opener closes it."""

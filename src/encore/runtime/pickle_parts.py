@@ -59,7 +59,7 @@ KEY_BITS = 64
 ENTRY_BYTES = 8
 """What an entry of a container counts for when a call copies it: in a file it takes 4 and more."""
 SMALL = 1 << 20
-"""Elements that a tensor may have beyond those of its storage, by strides of 0."""
+"""Elements that a tensor may have beyond those of its storage, by strides of 0, or an array without bytes."""
 ITEM_BYTES = {
     "HalfStorage": 2,
     "FloatStorage": 4,
@@ -301,6 +301,8 @@ def check_array_state(state):
         found, expected = len(data) if type(data) is list else -1, elements
     else:
         found, expected = _length(data), elements * kind.bytes
+        if kind.bytes == 0 and elements > SMALL:
+            raise wrong("at most {} elements without bytes".format(SMALL), shape)
     if found != expected:
         raise wrong("{} bytes or values of an array {}".format(expected, shape), found)
     return found

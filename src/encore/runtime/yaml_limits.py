@@ -9,7 +9,7 @@ LARGEST = 1 << 24
 DEEPEST = 64
 """Lists and blocks within each other: libyaml's own composer ends the process at some thousands."""
 MOST_NODES = 1000000
-"""Values when every alias is written out."""
+"""Values when every alias is written out: the dvc.lock of a pipeline has 60,000."""
 LONGEST_PLAIN = 1 << 14
 """Characters of a value that may be read as a number: n digits take n^2 steps."""
 TEXT_TAGS = (None, "tag:yaml.org,2002:str")
@@ -18,17 +18,17 @@ BAD_VALUE = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeE
 """What PyYAML raises for a value that its own tag or form does not allow, as the date 2026-13-45."""
 
 
-def read_yaml_text(path, loader):
+def read_yaml_text(path, loader, largest=LARGEST, most_values=MOST_NODES):
     """The text of a YAML file in UTF-8; OSError and UnicodeDecodeError as `open` raises them, Refusal for
     what is no plain file or too large, and yaml.YAMLError for what `check_events` finds."""
-    text = read_bounded(path, LARGEST).decode("utf-8")
-    check_events(text, loader)
+    text = read_bounded(path, largest).decode("utf-8")
+    check_events(text, loader, most_values)
     return text
 
 
-def check_events(text, loader):
+def check_events(text, loader, most_values=MOST_NODES):
     """Raise yaml.YAMLError, in one line, for a document that nests more than DEEPEST, has an alias of a part
-    that is not before it (as of one that it stands in), or would have more than MOST_NODES values with its
+    that is not before it (as of one that it stands in), or would have more than `most_values` with its
     aliases written out."""
     import yaml
 
@@ -49,7 +49,7 @@ def check_events(text, loader):
                 inside.append((event.anchor, total))
                 sizes.pop(event.anchor, None)
             total += 1
-        _check_bounds(len(inside), total)
+        _check_bounds(len(inside), total, most_values)
 
 
 def _check_plain(event):
@@ -64,10 +64,10 @@ def _check_plain(event):
     )
 
 
-def _check_bounds(depth, total):
+def _check_bounds(depth, total, most_values):
     import yaml
 
     if depth > DEEPEST:
         raise yaml.YAMLError("more than {} lists and blocks within each other".format(DEEPEST))
-    if total > MOST_NODES:
-        raise yaml.YAMLError("more than {} values, with its aliases written out".format(MOST_NODES))
+    if total > most_values:
+        raise yaml.YAMLError("more than {} values, with its aliases written out".format(most_values))

@@ -1,6 +1,7 @@
 """Files of C libraries that trust what they read are checked before: LMDB's pages, HDF5's heaps of texts."""
 
 import struct
+import time
 from types import SimpleNamespace
 
 import h5py
@@ -113,3 +114,40 @@ def test_compressed_numbers_that_shrink_much_are_read_up_to_a_mebibyte(tmp_path,
         else:
             with pytest.raises(Refusal, match="1048608 bytes, of which [0-9]+ are stored"):
                 dataset(store, "vectors", path)
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ("one text over and over", "texts that are longer than the file"),
+        ("a length that is shorter", "a text that is not in its heap"),
+        ("a heap in a heap", "a heap within another heap"),
+    ],
+)
+def test_references_that_cost_more_than_the_file_are_refused(tmp_path, change, says):
+    path = str(tmp_path / "x.h5")
+    with h5py.File(path, "w") as store:
+        names = np.array(["Q" * 60000] + ["Q"] * 99, dtype=object)
+        at = store.create_dataset("query_ids", data=names, dtype=h5py.string_dtype("utf-8")).id.get_offset()
+    with open(path, "rb") as file:
+        data = bytearray(file.read())
+    if change == "one text over and over":
+        data[at : at + 1600] = data[at : at + 16] * 100
+    elif change == "a length that is shorter":
+        struct.pack_into("<I", data, at, 2)
+    else:
+        inner = data.index(b"Q" * 60000)
+        struct.pack_into("<4sB3xQ", data, inner, b"GCOL", 1, 16)
+        struct.pack_into("<Q", data, at + 16 * 99 + 4, inner)
+    with open(path, "wb") as file:
+        file.write(data)
+    with pytest.raises(Refusal, match=r"x\.h5 \(" + says), opened(path) as store:
+        dataset(store, "query_ids", path)
+
+
+def test_many_chunks_of_texts_are_gone_over_once(tmp_path):
+    path = texts(tmp_path / "x.h5", 12000, (1,))
+    began = time.process_time()
+    with opened(path) as store:
+        dataset(store, "query_ids", path)
+    assert time.process_time() - began < 2

@@ -1,5 +1,6 @@
 """Pictures packed into LMDB come out as they went in, in every process, or are refused."""
 
+import json
 import multiprocessing
 import os
 import pickle
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 
 from encore.data import picture_database
-from encore.data.picture_database import PictureDatabase, write_picture_database
+from encore.data.picture_database import PictureDatabase, picture_digest, write_picture_database
 from encore.runtime.refusal import Refusal
 
 pytest.importorskip("lmdb", reason="part of the environments that this system is pinned to")
@@ -141,6 +142,25 @@ def test_an_index_that_is_no_json_of_ours(packed, meta):
         transaction.put(picture_database.META, meta)
     environment.close()
     with pytest.raises(Refusal, match=r"set\.lmdb: the database is damaged \(its index: "):
+        PictureDatabase(path)
+
+
+@pytest.mark.parametrize(("column", "value"), [(0, 10**15), (0, 11), (0, -1), (1, 0), (1, -5)])
+def test_a_label_without_a_class_and_a_picture_without_bytes(packed, column, value):
+    import lmdb
+
+    path, _, _ = packed
+    with lmdb.open(path, subdir=False, lock=False) as environment, environment.begin(
+        write=True
+    ) as transaction:
+        meta = json.loads(bytes(transaction.get(picture_database.META)).decode("ascii"))
+        rows = np.frombuffer(transaction.get(picture_database.ROWS), "<i8").reshape(-1, 3).copy()
+        rows[3, column] = value
+        meta["digest"] = picture_digest(meta["names"], rows[:, 0], rows[:, 1], meta["classes"])
+        transaction.put(picture_database.META, json.dumps(meta).encode("ascii"))
+        transaction.put(picture_database.ROWS, rows.tobytes())
+    message = r"set\.lmdb: the database is damaged \(its index: picture 3 has the label .* of 11 classes and "
+    with pytest.raises(Refusal, match=message):
         PictureDatabase(path)
 
 

@@ -29,3 +29,9 @@ def test_a_tag_of_another_handle_is_the_same_tag():
     document = '%TAG !e! tag:yaml.org,2002:\n---\na: !e!int "1{}"\n'.format(":1" * LONGEST_PLAIN)
     with pytest.raises(yaml.YAMLError, match="with the tag tag:yaml.org,2002:int"):
         check_events(document, LOADER)
+
+
+def test_values_are_counted_with_their_aliases():
+    check_events("a: &a [1, 2]\nb: *a\n", LOADER, 9)
+    with pytest.raises(yaml.YAMLError, match="more than 8 values, with its aliases written out"):
+        check_events("a: &a [1, 2]\nb: *a\n", LOADER, 8)

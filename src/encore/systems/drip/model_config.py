@@ -111,6 +111,8 @@ WITHOUT_EFFECT = (
 LONGEST_LINE = 4096
 LARGEST = 1 << 18
 """Bytes: 256 KiB, ten times a published configuration."""
+MOST_VALUES = 4096
+"""Of a YAML file; a configuration has about fifty."""
 SIDES = ("OUTPUT_WH", "model_resolution")
 START = ("start_ckpt", "build_w_matrix", "pretrained_bb")
 KNOWN = {*RECIPE, *OWN_RECIPE, *STAGE, *NETWORK, *PLACES, *FIXED, *WITHOUT_EFFECT, *SIDES, *START}
@@ -185,8 +187,9 @@ def _side(path, name, value, before):
 def _yaml(path):
     import yaml
 
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     try:
-        values = yaml.load(read_yaml_text(path, yaml.SafeLoader), yaml.SafeLoader)
+        values = yaml.load(read_yaml_text(path, loader, LARGEST, MOST_VALUES), loader)
     except OSError as error:
         raise _unreadable(path, error) from None
     except (yaml.YAMLError,) + BAD_VALUE as error:

@@ -198,3 +198,16 @@ def test_yaml_that_is_none_is_refused(config):
         path.write_text(text)
         with pytest.raises(Refusal, match=message):
             read_model_config(str(path))
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("BATCH_SIZE: [{}1]\n".format("1, " * 10**4), "more than 4096 values"),
+        ("#" * (1 << 18) + "\n", "expected at most"),
+    ],
+)
+def test_yaml_of_another_size_is_refused(tmp_path, text, says):
+    (tmp_path / "config.yaml").write_text(text)
+    with pytest.raises(Refusal, match=r"config\.yaml: .*" + says):
+        read_model_config(tmp_path / "config.yaml")
