@@ -121,6 +121,7 @@ def _map_in_processes(make_worker, units, workers):
                 yield waiting.popleft().result()
         except KeyboardInterrupt:
             sys.stderr.write("encore: interrupted: waiting for what is in work\n")
+            sys.stderr.flush()  # Python 3.7 keeps it otherwise
             raise
         finally:
             for future in waiting:

@@ -71,7 +71,8 @@ def test_an_interrupted_map_says_at_once_that_it_waits_for_its_workers():
     os.killpg(process.pid, signal.SIGINT)
     assert process.stderr.readline() == "encore: interrupted: waiting for what is in work\n"
     assert process.poll() is None
-    out, err = process.communicate(timeout=60)
+    out, err = process.stdout.read(), process.stderr.read()  # `communicate` loses what readline read ahead
+    process.wait()
     assert out == "done\n" * 2
     assert err == "encore: interrupted; run the same command again to go on\n" and process.returncode == 130
 
