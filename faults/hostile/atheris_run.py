@@ -117,7 +117,7 @@ def _waited(child, until):
 def _fuzz(reader, place, seconds):
     import atheris
 
-    from faults.hostile.forking import reading
+    from faults.hostile.reading import reading
 
     log = os.open(place / LOG, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     for number in (1, 2):

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from encore.runtime.refusal import Refusal, printable
 from faults.hostile.isolation import SECONDS, WALL
+from faults.hostile.reading import reading
 
 FUZZING = 120
 """Seconds of processor time, and in all, that a child may take for all its mutations; each has its own limits
@@ -144,32 +145,6 @@ def _child(reader, question, sending):
 def _root_of(folder):
     """The folder of a case, in which a reader that writes may write; its file may lie deeper."""
     return next((place for place in (folder, *folder.parents) if place.name == "inside"), folder)
-
-
-def reading(reader, path):
-    """(end, text) of one reading."""
-    try:
-        reader.read(path)
-    except Refusal as refusal:
-        return judged(refusal, path)
-    except BaseException as error:  # whatever it is, it is no refusal
-        return "failed", printable(f"{type(error).__name__}: {error}", 300)
-    return "returned", ""
-
-
-def judged(refusal, path):
-    """(end, text) of a refusal: it has one line, names the file, and is not owed to the limit of memory."""
-    text, cause = str(refusal), refusal
-    while cause is not None:
-        if isinstance(cause, MemoryError) or "allocate" in str(cause):
-            return "failed", printable(f"only the limit of memory stopped it: {cause}", 300)
-        cause = cause.__cause__ or cause.__context__
-    if "\n" in text:
-        return "failed", printable(f"a refusal of several lines: {text}", 300)
-    names = {printable(part) for part in (path.name, path.parent.name, path.parent.parent.name)}
-    if not any(name in text for name in names):
-        return "failed", f"a refusal that does not name {printable(path.name)}: {text[:300]}"
-    return "refused", text[:300]
 
 
 def _memory(name):

@@ -12,8 +12,8 @@ from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
 from faults.hostile.corpus import kept_inputs
-from faults.hostile.forking import reading
 from faults.hostile.isolation import SECONDS, WALL
+from faults.hostile.reading import reading
 
 LAST = "last-input"
 """The file in the folder that holds what is being tried: a child that dies cannot tell."""

@@ -7,8 +7,9 @@ import os
 
 from encore.runtime.parameters import from_mapping, read_parameters, recipe_digest
 from encore.runtime.refusal import Refusal
-from encore.runtime.shard_map import DEVICE, map_units
+from encore.runtime.shard_map import map_units
 from encore.runtime.stage import Stage, needed, run_stage, stage_parser
+from encore.runtime.unit_needs import DEVICE
 from encore.search.products import fastest_products
 from encore.systems.isc_track1.descriptor_files import DESCRIPTORS
 from encore.systems.isc_track1.file_lists import QUERY_LIST

@@ -25,7 +25,7 @@ from encore.runtime.atomic import replacing
 from encore.runtime.cluster_worker import PROCESS, REFUSED, TOKEN, Job
 from encore.runtime.loaded_code import import_folders, loaded_code
 from encore.runtime.refusal import Refusal
-from encore.runtime.shard_map import DEVICE, PROCESSOR
+from encore.runtime.unit_needs import DEVICE, PROCESSOR
 
 RETRIES = 10
 """How often a unit is done again whose process or node died; an error that our code raises ends the run."""

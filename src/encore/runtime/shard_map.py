@@ -14,10 +14,10 @@ import signal
 import sys
 
 from encore.runtime.refusal import Refusal
+from encore.runtime.unit_needs import PROCESSOR
 
 CLUSTER = "ENCORE_CLUSTER"
 LOCAL = "local"
-PROCESSOR, THREADS, DEVICE = "processor", "threads", "device"
 
 _worker = None
 _PR_SET_PDEATHSIG = 1

@@ -9,7 +9,8 @@ import numpy as np
 
 from encore.runtime.atomic import replacing
 from encore.runtime.progress import progress
-from encore.runtime.shard_map import THREADS, map_units
+from encore.runtime.shard_map import map_units
+from encore.runtime.unit_needs import THREADS
 from encore.search import capped, nearest
 from encore.search.products import QUERY_TILE, HostProducts
 from encore.search.tiling import rows_of

@@ -15,8 +15,9 @@ from encore.runtime.parameters import limited
 from encore.runtime.placed_network import PlacedNetwork
 from encore.runtime.progress import progress
 from encore.runtime.refusal import Refusal
-from encore.runtime.shard_map import DEVICE, ReadingAhead, map_units, on_cluster
+from encore.runtime.shard_map import ReadingAhead, map_units, on_cluster
 from encore.runtime.shared_memory import loader_bytes
+from encore.runtime.unit_needs import DEVICE
 from encore.search.tiling import first_row_not_finite
 from encore.systems.drip.clean_view import NORMALISATIONS, VIEW_SIZE, clean_view, three_channels
 from encore.systems.drip.network import UnitNorm

@@ -25,8 +25,9 @@ from encore.runtime.placed_network import PlacedNetwork
 from encore.runtime.progress import progress
 from encore.runtime.refusal import Refusal
 from encore.runtime.seeds import derive_seed
-from encore.runtime.shard_map import DEVICE, ReadingAhead, map_units
+from encore.runtime.shard_map import ReadingAhead, map_units
 from encore.runtime.shared_memory import loader_bytes
+from encore.runtime.unit_needs import DEVICE
 from encore.systems.fkd.addressed_batches import BatchFlow, BatchKeys, Deliverable, cropped_pixels
 from encore.systems.fkd.batch_order import SAMPLER_SEED, BatchOrder
 from encore.systems.fkd.crops import check_scale, draw_crop, draw_flip, stored

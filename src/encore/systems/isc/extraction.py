@@ -25,8 +25,9 @@ from encore.runtime.numerics import exact
 from encore.runtime.placed_network import PlacedNetwork
 from encore.runtime.progress import progress
 from encore.runtime.refusal import Refusal
-from encore.runtime.shard_map import DEVICE, map_units
+from encore.runtime.shard_map import map_units
 from encore.runtime.shared_memory import loader_bytes
+from encore.runtime.unit_needs import DEVICE
 from encore.systems.isc.prepared_pictures import PictureReader
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)

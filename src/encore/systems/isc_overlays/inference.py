@@ -28,7 +28,8 @@ from encore.runtime.placed_network import PlacedNetwork, default_device
 from encore.runtime.progress import progress
 from encore.runtime.refusal import Refusal
 from encore.runtime.safe_load import safe_load
-from encore.runtime.shard_map import DEVICE, map_units
+from encore.runtime.shard_map import map_units
+from encore.runtime.unit_needs import DEVICE
 from encore.systems.isc_overlays.frames import framed, rgb
 from encore.training import checkpoint_files
 

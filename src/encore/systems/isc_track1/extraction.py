@@ -16,7 +16,8 @@ from encore.data.image_source import open_source
 from encore.runtime.atomic import replacing
 from encore.runtime.parameters import limited
 from encore.runtime.refusal import Refusal
-from encore.runtime.shard_map import DEVICE, map_units
+from encore.runtime.shard_map import map_units
+from encore.runtime.unit_needs import DEVICE
 from encore.search.pca_whitening import train_pca
 from encore.systems.isc.extraction import ExtractionRecipe
 from encore.systems.isc.prepared_pictures import Preparation

@@ -15,7 +15,8 @@ from encore.runtime.placed_network import PlacedNetwork
 from encore.runtime.progress import progress
 from encore.runtime.refusal import Refusal
 from encore.runtime.safe_load import safe_load
-from encore.runtime.shard_map import DEVICE, map_units, on_cluster
+from encore.runtime.shard_map import map_units, on_cluster
+from encore.runtime.unit_needs import DEVICE
 from encore.systems.fkd.recover import snapshots
 from encore.systems.fkd.recover.batches import planned
 from encore.systems.fkd.recover.output import as_bytes, picture_name, write_picture
