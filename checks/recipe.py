@@ -8,7 +8,7 @@ from pathlib import Path
 
 import yaml
 
-from checks.origin import read_fingerprint
+from checks.fingerprint_file import read_fingerprint
 from checks.yaml_file import read_yaml, written_at
 from encore.runtime.atomic import replacing
 from encore.runtime.refusal import Refusal

@@ -7,8 +7,9 @@ import math
 import statistics
 
 from checks.blocked import BLOCKED_STATES, NOT_ATTEMPTED
+from checks.fingerprint_file import read_fingerprint
 from checks.lineage import lineage
-from checks.origin import RUN_HERE, fingerprint_of, read_fingerprint
+from checks.origin import RUN_HERE, fingerprint_of
 from checks.recipe import HELD_OUT
 from checks.runs.difference import SEEDS
 from checks.runs.dvc_lock import flat

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from arcp import arcp_uuid
 
-from checks.origin import read_fingerprint
+from checks.fingerprint_file import read_fingerprint
 from checks.pipeline_stages import read_pipeline
 from checks.runs.dvc_lock import read_lock
 from checks.size import Size

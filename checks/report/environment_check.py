@@ -7,7 +7,7 @@ from collections import Counter
 from dataclasses import dataclass
 
 from checks.environment import LOCAL
-from checks.origin import read_fingerprint
+from checks.fingerprint_file import read_fingerprint
 from checks.report.ingredients import Missing
 from checks.size import PROJECT
 from checks.yaml_file import read_yaml

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 
-from checks.origin import read_fingerprint
+from checks.fingerprint_file import read_fingerprint
 from checks.report.ingredients import Missing
 
 RUN_KEYS = ("seed", "wall_seconds", "peak_memory_bytes", "finished")

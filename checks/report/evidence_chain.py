@@ -6,8 +6,8 @@ import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
+from checks.fingerprint_file import read_fingerprint
 from checks.lineage import lineage
-from checks.origin import read_fingerprint
 from checks.verdict import evidence_of
 from checks.verdict_text import number_text
 from encore.runtime.refusal import Refusal

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from checks.origin import read_fingerprint
+from checks.fingerprint_file import read_fingerprint
 from checks.recipe import section_of
 from checks.report.ingredients import Missing, need
 from checks.report.thumbnails import side_by_side

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from checks.origin import read_fingerprint
+from checks.fingerprint_file import read_fingerprint
 from checks.recipe import read_parameters, recorded_run, section_of
 from checks.runs.dvc_lock import behind, read_lock
 from checks.runs.integrity import FINGERPRINTS, dvc, is_its_own

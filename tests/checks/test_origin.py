@@ -2,8 +2,9 @@ from __future__ import annotations
 
 import pytest
 
+from checks.fingerprint_file import read_fingerprint
 from checks.lineage import lineage
-from checks.origin import origin, read_fingerprint, this_machine
+from checks.origin import origin, this_machine
 from encore.runtime import fingerprint
 from encore.runtime.refusal import Refusal
 
