@@ -9,7 +9,7 @@ import pytest
 
 import faults.__main__ as command
 from encore.runtime.refusal import Refusal
-from faults import results
+from faults import results, suites
 from faults.fault import Row
 from faults.table import lines
 
@@ -31,7 +31,7 @@ def ran(monkeypatch, tmp_path):
             return found, 1.5
 
         monkeypatch.setattr(command, "run_suite", suite)
-        monkeypatch.setattr(command, "TOGETHER", ())
+        monkeypatch.setattr(suites, "TOGETHER", ())
         monkeypatch.setattr(command, "keep", lambda records: results.keep(records, kept))
         status = command.main(list(arguments))
         return status, json.loads(kept.read_text(encoding="utf-8"))["suites"] if kept.exists() else None
@@ -48,7 +48,7 @@ def test_rows_are_added_up_by_suite_and_kind():
 
 def test_a_run_without_a_loss_ends_well_and_is_kept(ran):
     status, kept = ran([SURVIVED, SKIPPED])
-    assert status == 0 and set(kept) == set(command.SUITES)
+    assert status == 0 and set(kept) == set(suites.SUITES)
     rows = kept["kill"]["rows"]
     assert rows[0] == {
         "place": "isc_track2_train",
@@ -74,12 +74,16 @@ def one_row(name, full, show=None):
 
 def test_suites_of_one_core_run_in_processes_of_their_own():
     begun, shown = [], []
-    found = list(command.run_suites(command.SUITES, True, begun.append, shown.append, one_row))
-    assert sorted(name for name, *_ in found) == sorted(command.SUITES)
+    found = list(suites.run_suites(suites.SUITES, True, begun.append, shown.append, one_row))
+    assert sorted(name for name, *_ in found) == sorted(suites.SUITES)
     assert [row for _, rows, _ in found for row in rows] == shown
     own = {name for name, (row,), _ in found if row.place == f"full: True, process {os.getpid()}"}
-    assert own == set(command.SUITES) - set(command.TOGETHER)
+    assert own == set(suites.SUITES) - set(suites.TOGETHER)
     assert begun == ["kill", "processes", "cluster", "hostile and numerical and storage"]
+
+
+def test_the_command_hands_its_processes_a_function_that_they_find():
+    assert command.run_suite.__module__ == "faults.suites"  # a new process has no `faults.__main__`
 
 
 def test_a_loss_is_told_and_ends_with_status_1(ran, capsys):

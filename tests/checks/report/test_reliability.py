@@ -47,7 +47,7 @@ def test_a_loss_is_counted_and_told(kept):
 
 def test_every_suite_has_a_title_and_says_what_surviving_means():
     assert list(SUITES) == list(PROMISES)
-    from faults.__main__ import SUITES as run
+    from faults.suites import SUITES as run
 
     assert set(run) == set(SUITES)
 
