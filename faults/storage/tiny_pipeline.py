@@ -11,6 +11,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import yaml
@@ -18,6 +19,7 @@ import yaml
 from encore.runtime.refusal import Refusal
 
 SECONDS = 120
+SECONDS_TO_VANISH = 10
 ORDINARY = ("nobody", "daemon", "games", "mail")
 """Users that a Debian machine has, one of which some stages are run as."""
 STAGES = 2
@@ -180,10 +182,15 @@ def ended(process):
 
 
 def kill(process):
-    """End it and all that it started, as a power cut does."""
+    """End it and all that it started, as a power cut does: none is there afterwards, nor its number."""
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
+        process.wait()
+        until = time.monotonic() + SECONDS_TO_VANISH
+        while time.monotonic() < until:
+            os.killpg(process.pid, 0)  # one that has ended stays until its parent, or init, has seen it
+            time.sleep(0.01)
+        raise RuntimeError(f"group {process.pid} is still there {SECONDS_TO_VANISH} s after SIGKILL")
 
 
 def other_users(count):

@@ -79,7 +79,7 @@ def test_suites_of_one_core_run_in_processes_of_their_own():
     assert [row for _, rows, _ in found for row in rows] == shown
     own = {name for name, (row,), _ in found if row.place == f"full: True, process {os.getpid()}"}
     assert own == set(suites.SUITES) - set(suites.TOGETHER)
-    assert begun == ["kill", "processes", "cluster", "hostile and numerical and storage"]
+    assert begun == ["kill", "processes", "hostile and cluster and storage and numerical"]
 
 
 def test_the_command_hands_its_processes_a_function_that_they_find():
