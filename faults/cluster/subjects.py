@@ -23,7 +23,7 @@ OUT = Path("out")
 UNITS = 12
 SECONDS = 0.3
 """That a unit of `slow` takes."""
-MANY = 40_000
+MANY = 20_000
 PICTURES = Path(__file__).resolve().parents[2] / "mini" / "photos.tar"
 
 

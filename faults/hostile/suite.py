@@ -23,7 +23,7 @@ EXAMPLES = {True: 300, False: 8}
 """Of hypothesis, for each reader, in full and in short."""
 SHORT_SHARE = 7
 """In short each reader is given every seventh hostile file of each family, and all that run code."""
-ATHERIS_SECONDS = 3
+ATHERIS_SECONDS = 2
 
 
 def suite_rows(full):
