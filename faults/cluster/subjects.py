@@ -14,6 +14,7 @@ import signal
 import time
 from pathlib import Path
 
+from encore.runtime.atomic import replacing
 from encore.runtime.progress import progress
 from encore.runtime.refusal import Refusal
 from encore.runtime.shard_map import add_cluster_flag, map_units
@@ -34,9 +35,8 @@ def write_units(worker, units=range(UNITS)):
     def make():
         def write(unit):
             text = worker(unit)
-            partial = OUT / f"{unit}.tmp-{os.getpid()}"
-            partial.write_text(text)
-            partial.rename(OUT / f"{unit}.txt")
+            with replacing(OUT / f"{unit}.txt", "w") as file:
+                file.write(text)
 
         return write
 

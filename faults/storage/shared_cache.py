@@ -13,7 +13,15 @@ from pathlib import Path
 
 from encore.runtime.refusal import Refusal
 from faults.fault import Row
-from faults.storage.tiny_pipeline import STAGES, TinyPipeline, cache_problems, ended, kill, other_users
+from faults.storage.tiny_pipeline import (
+    STAGES,
+    TinyPipeline,
+    cache_problems,
+    drop_broken_lock,
+    ended,
+    kill,
+    other_users,
+)
 
 SUITE, PLACE = "storage", "shared DVC cache"
 ATTEMPTS = 5
@@ -132,7 +140,9 @@ def killed_at(number, delay):
             wait /= 2
             ended(running[1])
             return None
-        return both.problems_of([ended(running[1]), ended(both.clones[0].start(*REPRO))])
+        second = ended(running[1])
+        drop_broken_lock(both.clones[0].folder)
+        return both.problems_of([second, ended(both.clones[0].start(*REPRO))])
 
     return fault
 

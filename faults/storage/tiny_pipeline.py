@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import grp
 import hashlib
+import json
 import os
 import pwd
 import shutil
@@ -191,6 +192,17 @@ def kill(process):
             os.killpg(process.pid, 0)  # one that has ended stays until its parent, or init, has seen it
             time.sleep(0.01)
         raise RuntimeError(f"group {process.pid} is still there {SECONDS_TO_VANISH} s after SIGKILL")
+
+
+def drop_broken_lock(folder):
+    """What the guide says to do where DVC was killed while it wrote its list of locks, in place."""
+    path = folder / ".dvc" / "tmp" / "rwlock"
+    try:
+        json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        pass
+    except ValueError:
+        path.unlink()
 
 
 def other_users(count):

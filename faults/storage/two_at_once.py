@@ -13,7 +13,7 @@ import yaml
 
 from checks.size import PROJECT
 from faults.fault import Row
-from faults.storage.tiny_pipeline import TinyPipeline, ended, kill
+from faults.storage.tiny_pipeline import TinyPipeline, drop_broken_lock, ended, kill
 
 SUITE, PLACE = "storage", "two stages of a matrix at once"
 GPUS = "0,1"
@@ -105,6 +105,7 @@ def killed(matrix):
     while not all(path.exists() for path in began) and time.monotonic() < deadline:
         time.sleep(0.02)
     kill(process)
+    drop_broken_lock(matrix.folder)
     (matrix.folder / "hold").unlink()
     if not all(path.exists() for path in began):
         return ["the two stages never ran at the same time"]
