@@ -57,7 +57,7 @@ mini: .venv/ready
 	.venv/bin/encore crate mini && .venv/bin/encore report mini && exit $$verified
 
 test: .venv/ready
-	$(PYTHON) -m pytest -n 2
+	$(PYTHON) -m pytest -n 2 --dist worksteal
 
 lint: .venv/ready
 	.venv/bin/ruff check .

@@ -103,11 +103,7 @@ def _ended(runs):
         yield f"status {ended.status}, {len(ended.left)} processes left"
     if not any("another process of this run has ended" in line for line in ended.refusals()):
         yield f"what is left does not say in one line that a process was lost: {ended.refusals()}"
-    again = runs.on(2, folder)
-    if again.status:
-        yield f"the same command again: status {again.status}: {again.said[-300:]}"
-        return
-    yield from runs.same_as(folder, 2)
+    yield from _again(runs, folder, "the same command again")
 
 
 def _refused(runs):
@@ -118,9 +114,13 @@ def _refused(runs):
     ]
     if not ended.status or ended.left or len(named) != 1 or len(ended.refusals()) != 1:
         yield f"status {ended.status}, {len(ended.left)} processes left, refusals {ended.refusals()}"
+    yield from _again(runs, folder, "with the cause mended")
+
+
+def _again(runs, folder, how):
     again = runs.on(2, folder)
     if again.status:
-        yield f"with the cause mended: status {again.status}: {again.said[-300:]}"
+        yield f"{how}: status {again.status}: {again.said[-300:]}"
         return
     yield from runs.same_as(folder, 2)
 

@@ -132,10 +132,12 @@ class TinyPipeline:
                 path = self.folder / f"out{number}" / f"{place}.bin"
                 if not path.is_file() or path.read_bytes() != bytes([number, place]) * (BYTES // 2):
                     found.append(f"{path.relative_to(self.folder)} is missing or differs")
+        return found + self.status_problems()
+
+    def status_problems(self):
+        """What `dvc status` says, where it is not that all is up to date."""
         status, text = ended(self.start("status"))
-        if status or "up to date" not in text:
-            found.append(f"dvc status: {' '.join(text.split())[:200]}")
-        return found
+        return [f"dvc status: {' '.join(text.split())[:200]}"] if status or "up to date" not in text else []
 
     def missing_objects(self):
         """The objects that dvc.lock names and the cache lacks."""

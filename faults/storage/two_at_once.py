@@ -75,10 +75,7 @@ class Matrix(TinyPipeline):
         stages = yaml.safe_load(lock.read_text(encoding="utf-8"))["stages"] if lock.exists() else {}
         if sorted(stages) != ["test", "train@0", "train@1"]:
             found.append(f"dvc.lock holds {sorted(stages)}")
-        status, text = ended(self.start("status"))
-        if status or "up to date" not in text:
-            found.append(f"dvc status: {' '.join(text.split())[:200]}")
-        return found
+        return found + self.status_problems()
 
 
 def rows(full):
