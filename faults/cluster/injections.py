@@ -119,6 +119,8 @@ class Injections:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
+            # A program that starts with Ctrl-C ignored (a suite in the background) could not be interrupted.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
 
     def new_folder(self, name):

@@ -66,6 +66,8 @@ def test_an_interrupted_map_says_at_once_that_it_waits_for_its_workers():
         stderr=subprocess.PIPE,
         universal_newlines=True,
         start_new_session=True,
+        # A program that starts with Ctrl-C ignored (a suite in the background) could not be interrupted.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     assert [process.stdout.readline() for _ in range(2)] == ["begun\n"] * 2
     os.killpg(process.pid, signal.SIGINT)
