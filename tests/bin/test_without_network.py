@@ -12,22 +12,26 @@ from tests.outside_programs import lacking
 
 PROGRAM = """
 import socket, sys
+from encore.runtime.stage import run_stage
 from encore.training.launch import further_processes
 from encore.training.distributed import join_processes
 import torch
 
-def main():
+def shared():
     processes, device = join_processes("cpu")
     total = processes.sum(torch.tensor([float(processes.rank + 1)]))
     print("%d of %d: %g" % (processes.rank, processes.count, total.item()), flush=True)
 
-if __name__ == "__main__":
+def main():
     import os
     if "RANK" in os.environ:
-        main()
+        shared()
     else:
         with further_processes(2):
-            main()
+            shared()
+
+if __name__ == "__main__":
+    run_stage(main)
 """
 # no interface but loopback, and a name that leads to no address
 ALONE = ["unshare", "--net", "--uts", "sh", "-c"]

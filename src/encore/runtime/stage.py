@@ -17,6 +17,7 @@ from encore.runtime import environment, hardware, outside_fault
 from encore.runtime.atomic import file_digest, sync_folder, write_json
 from encore.runtime.fingerprint import LIBRARIES, Clock, fingerprint
 from encore.runtime.parameters import read_parameters
+from encore.runtime.process_end import call_and_end
 from encore.runtime.refusal import Refusal
 from encore.runtime.shard_map import add_cluster_flag
 from encore.runtime.shared_memory import own_semaphores, shared_memory
@@ -58,7 +59,12 @@ class _AcceptHardware(argparse.Action):
 
 def run_stage(main):
     """Run `main()`; a Refusal, or a fault of the machine such as a full disk (`outside_fault`), is printed
-    as one line and ends the process with status 2, Ctrl-C with 130."""
+    as one line and ends the process with status 2, Ctrl-C with 130. A process that shares a training with
+    others always ends here, see `call_and_end`."""
+    call_and_end(lambda: _run(main))
+
+
+def _run(main):
     outside_fault.say_once()
     try:
         main()
