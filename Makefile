@@ -25,7 +25,7 @@ help:
 	@echo "make lint    check style, the pipeline's dependencies and the Dockerfiles"
 	@echo "make bench   measure speed and memory into benchmarks/results.json"
 	@echo "make growth  measure how time, memory and files grow with size into benchmarks/growth.json"
-	@echo "make faults  kills, hostile files, lost machines: inject them, print what was survived (25 minutes)"
+	@echo "make faults  kills, hostile files, lost machines: inject them, print what was survived (half an hour)"
 	@echo "make audit   look the locks' versions up among the published vulnerabilities (needs a network)"
 	@echo "make report  write mini/report/index.html again from the results that are there"
 	@echo "make legacy-test  prove the worker code on Python 3.7 with torch 1.7.1, and on 3.10 with 2.0.1"
@@ -57,7 +57,7 @@ mini: .venv/ready
 	.venv/bin/encore crate mini && .venv/bin/encore report mini && exit $$verified
 
 test: .venv/ready
-	$(PYTHON) -m pytest -n 2 --dist worksteal
+	$(PYTHON) -m pytest -n 3  # one more than two cores: many tests wait for programs that they start
 
 lint: .venv/ready
 	.venv/bin/ruff check .
