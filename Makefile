@@ -56,8 +56,9 @@ mini: .venv/ready
 	@verified=0; .venv/bin/encore verify mini || verified=$$?; \
 	.venv/bin/encore crate mini && .venv/bin/encore report mini && exit $$verified
 
+# One process more than two cores have: many tests wait for programs that they start.
 test: .venv/ready
-	$(PYTHON) -m pytest -n 3  # one more than two cores: many tests wait for programs that they start
+	$(PYTHON) -m pytest -n 3
 
 lint: .venv/ready
 	.venv/bin/ruff check .
