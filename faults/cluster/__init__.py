@@ -9,7 +9,8 @@ Three nodes, each with a raylet and processes of its own, and a head without pro
 | worker killed | one process of a unit ends so, as when a node runs out of memory: the same |
 | driver killed | the process that asked ends so: no unit goes on; the next run keeps what is finished |
 | begun here, killed | a run in one process is killed and started again on the cluster: the same |
-| interrupted | Ctrl-C: one line, exit status 130, no unit goes on, no temporary file |
+| interrupted | Ctrl-C, ten times: one line, exit status 130, no unit goes on, no temporary file |
+| interrupted, long units | the same where units take minutes: their processes are killed |
 | unit raises | one line that says what, exit status 2, no traceback |
 | unit kills its process | each time: one line naming the unit, exit status 2, no endless repetition |
 | large result | a unit that returns more than a small record is refused: data goes through files |

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -26,6 +27,10 @@ MOST_GROWTH = 24 << 20
 """Bytes that a process may grow from a tenth of many tiny units to all: the allocator's, not units."""
 MOST_BYTES_A_UNIT = 2048
 """That come back from a unit which writes its result to a file."""
+MOMENTS = 10
+"""Runs ended by Ctrl-C: a race with the answers of units was lost by one of fourteen."""
+LATEST = 0.5
+"""Seconds between a unit's first result and Ctrl-C, at most."""
 GENERATE = "isc_track2.generate"
 MAP = "a map of units"
 ARITHMETIC = "extraction, search, relabel, recover"
@@ -58,7 +63,7 @@ class Injections:
     """The faults, each in a folder of its own below `folder`, on a LoopbackCluster."""
 
     def __init__(self, cluster, folder):
-        self.cluster, self.folder = cluster, folder
+        self.cluster, self.folder, self.moments = cluster, folder, random.Random(0)
 
     def short(self):
         """Yield the Rows of two kinds."""
@@ -76,7 +81,8 @@ class Injections:
         yield self.row(MAP, "node killed", lambda: self.faulty("slow", self.kill_node))
         yield self.row(MAP, "worker killed", lambda: self.faulty("slow", self.kill_worker))
         yield self.row(MAP, "driver killed", lambda: self.started_again("slow"))
-        yield self.row(MAP, "interrupted", lambda: self.interrupted("slow"))
+        yield self.row(MAP, "interrupted", lambda: self.interrupted("slow"), times=MOMENTS)
+        yield self.row(MAP, "interrupted, long units", lambda: self.interrupted("long"))
         yield self.row(MAP, "unit raises", lambda: self.refused("raises", "unit 3: expected a picture"))
         yield self.row(MAP, "unit has an error", lambda: self.refused("errs", "ZeroDivisionError"))
         yield self.row(
@@ -89,13 +95,16 @@ class Injections:
         )
         yield self.flat_memory()
 
-    def row(self, place, kind, inject):
-        """One fault; inject: -> the problems found, texts."""
-        began = time.monotonic()
-        problems = inject()
-        if not self.cluster.idle():
-            problems = [*problems, "units go on on the cluster after the end"]
-        return Row(SUITE, place, kind, 1, int(not problems), time.monotonic() - began, joined(problems))
+    def row(self, place, kind, inject, times=1):
+        """A kind of fault, injected `times`; inject: -> the problems found, texts."""
+        began, survived, problems = time.monotonic(), 0, []
+        for _ in range(times):
+            found = inject()
+            if not self.cluster.idle():
+                found = [*found, "units go on on the cluster after the end"]
+            survived += not found
+            problems += found
+        return Row(SUITE, place, kind, times, survived, time.monotonic() - began, joined(problems))
 
     # what is run
 
@@ -225,7 +234,12 @@ class Injections:
         """Problems of a run that Ctrl-C ends."""
         folder = self.new_folder("interrupted")
         run = self.start(subject, folder, self.cluster.address)
-        problems = self.in_the_middle(run, folder, lambda: run.send_signal(signal.SIGINT))
+
+        def interrupt():
+            time.sleep(self.moments.uniform(0, LATEST))
+            run.send_signal(signal.SIGINT)
+
+        problems = self.in_the_middle(run, folder, interrupt)
         ended = finish(run)
         lines = [line for line in ended.err.splitlines() if line.startswith("encore: ")]
         if ended.status != 130 or "Traceback" in ended.err or len(lines) != 1:

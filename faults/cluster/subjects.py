@@ -24,6 +24,7 @@ OUT = Path("out")
 UNITS = 12
 SECONDS = 0.3
 """That a unit of `slow` takes."""
+SECONDS_OF_LONG = 300.0
 MANY = 20_000
 PICTURES = Path(__file__).resolve().parents[2] / "mini" / "photos.tar"
 
@@ -50,6 +51,16 @@ def slow():
 
     def worker(unit):
         time.sleep(SECONDS)
+        return str(unit * unit)
+
+    write_units(worker)
+
+
+def long():
+    """Units that take minutes, but for the first three."""
+
+    def worker(unit):
+        time.sleep(SECONDS if unit < 3 else SECONDS_OF_LONG)
         return str(unit * unit)
 
     write_units(worker)
@@ -249,7 +260,7 @@ def resident():
 
 SUBJECTS = {
     subject.__name__: subject
-    for subject in (slow, broken, raises, errs, dies, large, tiny, blind, other_code, arithmetic)
+    for subject in (slow, long, broken, raises, errs, dies, large, tiny, blind, other_code, arithmetic)
 }
 
 

@@ -36,7 +36,7 @@ SEEN_SECONDS = 15
 LOOK_SECONDS = 5
 """How often the size of the cluster is looked at."""
 END_SECONDS = 10
-"""For units to end by themselves when the run ends early; then their processes are killed."""
+"""For units under way to end by themselves when the run ends early; then their processes are killed."""
 JOBS = os.path.join(".work", "cluster")
 LOCK = "lock"
 """File in a job's folder that is locked as long as the job lasts."""
@@ -75,7 +75,9 @@ def map_on_cluster(address, make_worker, units, needs, folders=()):
             num_cpus=needs.cpus, num_gpus=1 if needs.gpu else 0, max_retries=RETRIES
         )
         try:
-            yield from _in_order(ray, lambda unit: do.remote(job.token, references, unit), units, needs)
+            yield from _in_order(
+                ray, lambda unit: do.remote(job.token, references, unit), units, needs, folder
+            )
         finally:
             _remove_temporaries(folders, folder)
 
@@ -327,7 +329,7 @@ def _seen(path):
     return True
 
 
-def _in_order(ray, submit, units, needs):
+def _in_order(ray, submit, units, needs, folder):
     """Yield the results of `units`; two for each that the cluster does at a time are under way at most."""
     waiting, left = collections.deque(), collections.deque(enumerate(units))
     room = _Room(ray, needs)
@@ -345,7 +347,7 @@ def _in_order(ray, submit, units, needs):
                 del reference
                 yield result
     finally:
-        _end(ray, [reference for _, reference in waiting])
+        _end(ray, [reference for _, reference in waiting], folder)
 
 
 class _Room:
@@ -384,14 +386,20 @@ def _result(ray, reference, number, count):
     return value
 
 
-def _end(ray, references):
-    """End units that nobody waits for: by themselves, so that they remove temporary files, else killed."""
+def _end(ray, references, folder):
+    """End units that nobody waits for: without the job's TOKEN none begins any more, and those under way may
+    end by themselves; then their processes are killed.
+
+    Nothing is cancelled before that: where a unit's answer crosses `ray.cancel`, Ray ends the process that
+    asked ("Tried to complete task that was not pending": 7 of 100 runs ended by Ctrl-C, Ray 2.60;
+    ray-project/ray#54798).
+    """
     if not references or not ray.is_initialized():
         return
-    for reference in references:
-        ray.cancel(reference, force=False)
+    with contextlib.suppress(OSError):  # storage that is gone: they are killed
+        os.unlink(os.path.join(folder, TOKEN))
     _, running = ray.wait(references, num_returns=len(references), timeout=END_SECONDS)
-    for reference in running:
+    for reference in reversed(running):  # those that wait for a process first: no room for them is made
         ray.cancel(reference, force=True)
     if running:
         ray.wait(running, num_returns=len(running), timeout=END_SECONDS)

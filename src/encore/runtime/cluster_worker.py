@@ -21,7 +21,7 @@ PROCESS = "process-"
 DONE, REFUSED = "done", "refused"
 
 _made = {}
-"""The worker of the job at hand, by the job's token."""
+"""(worker, path of the job's TOKEN) of the job at hand, by the job's token."""
 
 
 class Job(NamedTuple):
@@ -67,7 +67,14 @@ def do_unit(token, references, unit):
     references: [of the Job, of the factory of the worker], which are fetched once a process.
     """
     try:
-        result = DONE, _worker_of(token, references)(unit)
+        worker, path = _worker_of(token, references)
+        if not os.path.exists(path):
+            raise Refusal(
+                "{} no longer sees {}: the run that asked has ended, or the storage is gone".format(
+                    node_name(_node()), os.path.abspath(path)
+                )
+            )
+        result = DONE, worker(unit)
     except Refusal as refusal:
         result = REFUSED, str(refusal)
     packed = pickle.dumps(result, protocol=4)
@@ -87,9 +94,8 @@ def _worker_of(token, references):
         job = pickle.loads(ray.get(references[0]))
         _become_fit(job)
         open(os.path.join(job.folder, "{}{}-{}".format(PROCESS, os.getpid(), _node())), "w").close()
-        _made[token] = ray.cloudpickle.loads(
-            ray.get(references[1])
-        )()  # Python 3.7's pickle is too old for it
+        worker = ray.cloudpickle.loads(ray.get(references[1]))()  # Python 3.7's pickle is too old for it
+        _made[token] = worker, os.path.join(job.folder, TOKEN)
     return _made[token]
 
 

@@ -11,7 +11,7 @@ import pytest
 from encore.runtime import cluster_map
 from encore.runtime.atomic import replacing
 from encore.runtime.cluster_map import Needs, _in_order, _job_folder, _remove_temporaries, _variables
-from encore.runtime.cluster_worker import DONE, REFUSED
+from encore.runtime.cluster_worker import DONE, REFUSED, TOKEN
 from encore.runtime.loaded_code import import_folders
 from encore.runtime.refusal import Refusal
 
@@ -32,7 +32,8 @@ class StandIn:
             pass
 
     def __init__(self, processors=3):
-        self.processors, self.under_way, self.most, self.cancelled = processors, [], 0, []
+        self.processors, self.under_way, self.most = processors, [], 0
+        self.endless, self.cancelled = [], []
 
     def nodes(self):
         return [
@@ -47,7 +48,8 @@ class StandIn:
         return unit
 
     def wait(self, references, num_returns=1, timeout=None):
-        return references, []
+        endless = [unit for unit in references if unit in self.endless]
+        return [unit for unit in references if unit not in endless], endless
 
     def get(self, unit):
         self.under_way.remove(unit)
@@ -62,17 +64,19 @@ class StandIn:
         self.cancelled.append((reference, force))
 
 
-def results(ray, units):
-    return _in_order(ray, ray.submit, units, Needs(1, False))
+@pytest.fixture
+def results(tmp_path):
+    (tmp_path / TOKEN).touch()
+    return lambda ray, units: _in_order(ray, ray.submit, units, Needs(1, False), str(tmp_path))
 
 
-def test_two_units_a_processor_are_under_way_at_most():
+def test_two_units_a_processor_are_under_way_at_most(results):
     ray = StandIn(processors=3)
     assert list(results(ray, list(range(50)))) == [i * i for i in range(50)]
     assert ray.most == 6 and ray.cancelled == []
 
 
-def test_nodes_that_come_are_used(monkeypatch):
+def test_nodes_that_come_are_used(results, monkeypatch):
     monkeypatch.setattr(cluster_map, "LOOK_SECONDS", 0)
     ray = StandIn(processors=1)
     found = results(ray, list(range(50)))
@@ -81,31 +85,48 @@ def test_nodes_that_come_are_used(monkeypatch):
     assert len(list(found)) == 40 and ray.most == 10
 
 
-def test_what_a_unit_refused_ends_the_others():
+def test_what_a_unit_refused_ends_the_others(results, tmp_path):
     ray = StandIn()
     with pytest.raises(Refusal, match="^mend it$"):
         list(results(ray, [1, (REFUSED, "mend it"), 2, 3]))
-    assert [unit for unit, force in ray.cancelled if not force] == [(REFUSED, "mend it"), 2, 3]
+    assert not (tmp_path / TOKEN).exists() and ray.cancelled == []
 
 
-def test_an_error_of_our_code_is_raised_as_itself():
+def test_an_error_of_our_code_is_raised_as_itself(results):
     with pytest.raises(ZeroDivisionError, match="unit 1"):
         list(results(StandIn(), [StandIn.exceptions.RayTaskError(ZeroDivisionError("unit 1"))]))
 
 
 @pytest.mark.parametrize("name", ["WorkerCrashedError", "OutOfMemoryError"])
-def test_a_unit_whose_process_always_dies_is_named(name):
+def test_a_unit_whose_process_always_dies_is_named(results, name):
     units = [1, getattr(StandIn.exceptions, name)("gone"), 2]
     with pytest.raises(Refusal, match="unit 2 of 3 has died 11 times with its process .{}".format(name)):
         list(results(StandIn(), units))
 
 
-def test_a_consumer_that_stops_ends_the_units():
+def test_a_consumer_that_stops_ends_the_units(results, tmp_path):
+    """None begins any more; those that do not end by themselves are killed, and nothing else is cancelled."""
     ray = StandIn()
     found = results(ray, list(range(50)))
     next(found)
+    assert (tmp_path / TOKEN).exists()
+    ray.endless = [2, 4]
     found.close()
-    assert [unit for unit, _ in ray.cancelled] == [1, 2, 3, 4, 5]
+    assert not (tmp_path / TOKEN).exists() and ray.cancelled == [(4, True), (2, True)]
+
+
+def test_units_end_where_the_storage_is_gone(results, tmp_path):
+    ray = StandIn()
+    found = results(ray, list(range(50)))
+    next(found)
+    (tmp_path / TOKEN).unlink()
+    ray.endless = [3]
+    found.close()
+    assert ray.cancelled == [(3, True)]
+
+
+def test_a_map_that_came_to_its_end_leaves_the_token(results, tmp_path):
+    assert list(results(StandIn(), [5])) == [25] and (tmp_path / TOKEN).exists()
 
 
 @pytest.mark.parametrize(

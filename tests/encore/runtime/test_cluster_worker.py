@@ -76,20 +76,36 @@ def test_the_same_code_has_no_difference():
     assert difference(LoadedCode(*pickle.loads(pickle.dumps(here)))) is None
 
 
-def unpacked(worker, unit, monkeypatch):
-    monkeypatch.setattr(cluster_worker, "_worker_of", lambda token, references: worker)
-    return pickle.loads(do_unit("token", [], unit))
+@pytest.fixture
+def unpacked(job, monkeypatch):
+    """What `do_unit` returns for a worker and a unit, unpickled."""
+
+    def called(worker, unit):
+        made = worker, os.path.join(job.folder, TOKEN)
+        monkeypatch.setitem(cluster_worker._made, job.token, made)
+        return pickle.loads(do_unit(job.token, [], unit))
+
+    return called
 
 
-def test_a_refusal_comes_back_as_its_text(monkeypatch):
+def test_a_refusal_comes_back_as_its_text(unpacked):
     def worker(unit):
         raise Refusal("unit {}: mend it".format(unit))
 
-    assert unpacked(worker, 4, monkeypatch) == (REFUSED, "unit 4: mend it")
+    assert unpacked(worker, 4) == (REFUSED, "unit 4: mend it")
+
+
+def test_no_unit_begins_once_the_run_that_asked_has_ended(unpacked, job):
+    began = []
+    assert unpacked(began.append, 4)[0] == "done" and began == [4]
+    os.unlink(os.path.join(job.folder, TOKEN))
+    kind, text = unpacked(began.append, 5)
+    assert kind == REFUSED and began == [4]
+    assert "(node 01234567) no longer sees " in text and "the run that asked has ended" in text
 
 
 @pytest.mark.parametrize("size, kind", [(cluster_worker.MOST_RESULT_BYTES // 2, "done"), (1 << 20, REFUSED)])
-def test_a_result_is_a_small_record(monkeypatch, size, kind):
-    found, value = unpacked(lambda unit: bytes(unit), size, monkeypatch)
+def test_a_result_is_a_small_record(unpacked, size, kind):
+    found, value = unpacked(lambda unit: bytes(unit), size)
     assert found == kind
     assert kind == "done" or "write it to a file" in value
