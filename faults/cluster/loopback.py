@@ -69,30 +69,74 @@ class LoopbackCluster:
 
     def idle(self, seconds=20.0):
         """Whether no unit is under way any more, waiting `seconds` at most."""
-        end = time.monotonic() + seconds
-        while self.units():
-            if time.monotonic() > end:
-                return False
-            time.sleep(0.1)
-        return True
+        return none_within(self.units, seconds)
 
 
-def children(parent):
-    """Process ids whose parent is `parent`."""
+def none_within(find, seconds):
+    """Whether find() is empty at some moment of the next `seconds`."""
+    end = time.monotonic() + seconds
+    while find():
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.1)
+    return True
+
+
+def strays():
+    """Process ids of what processes of units started, and which outlived them: no node has them any more.
+
+    They would keep the connections of the dead process open, and who waits for its answer would wait on.
+    """
+    return [pid for pid in processes() if is_unit(pid) and not any(map(is_node, ancestors(pid)))]
+
+
+def ancestors(pid):
+    """Process ids of the parent of `pid`, of its parent, and so on; as far as they have not ended."""
     found = []
-    for path in Path("/proc").glob("[0-9]*/stat"):
+    while pid:
         try:
-            fields = path.read_text().rpartition(")")[2].split()
+            pid = parent(pid)
         except (FileNotFoundError, ProcessLookupError):
-            continue
-        if int(fields[1]) == parent:
-            found.append(int(path.parent.name))
+            return found
+        found.append(pid)
     return found
 
 
+def children(of):
+    """Process ids whose parent is `of`."""
+    found = []
+    for pid in processes():
+        try:
+            if parent(pid) == of:
+                found.append(pid)
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+    return found
+
+
+def processes():
+    """All process ids of this machine."""
+    return [int(path.name) for path in Path("/proc").glob("[0-9]*")]
+
+
+def parent(pid):
+    """Process id of the parent of `pid`; raises FileNotFoundError or ProcessLookupError when it has ended."""
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+
+
 def is_unit(pid):
-    """Whether a process is doing a unit now, as Ray names it."""
+    """Whether a process is doing a unit now, as Ray names it, or was started by one that is."""
+    return command(pid).startswith(UNIT)
+
+
+def is_node(pid):
+    """Whether a process is the raylet of a node."""
+    return os.path.basename(command(pid).split("\0")[0]) == "raylet"
+
+
+def command(pid):
+    """The arguments of a process, each ended by a zero character; empty for one that has ended."""
     try:
-        return Path(f"/proc/{pid}/cmdline").read_bytes().startswith(UNIT.encode())
+        return Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace")
     except (FileNotFoundError, ProcessLookupError):
-        return False
+        return ""

@@ -1,5 +1,9 @@
 """How the suite `cluster` compares folders and ends, without a cluster."""
 
+import os
+import subprocess
+
+from faults.cluster import loopback
 from faults.cluster.injections import Ended, leftovers, run_problems, unlike
 
 
@@ -29,3 +33,17 @@ def test_a_refusal_is_one_line_with_its_words():
     assert Ended(2, "", "Traceback ...\nencore: unit 3\n").refusal_problems("unit 3")
     assert Ended(2, "", "encore: unit 4\n").refusal_problems("unit 3")
     assert run_problems(Ended(0, "", "")) == [] and run_problems(Ended(1, "", "why"))
+
+
+def test_a_process_that_outlives_its_unit_is_told(monkeypatch):
+    with subprocess.Popen([loopback.UNIT, "60"], executable="sleep") as stray:
+        try:
+            assert loopback.none_within(lambda: stray.pid not in loopback.strays(), seconds=5)
+            assert not loopback.none_within(loopback.strays, seconds=0.2)
+            with monkeypatch.context() as patch:  # this process is a node now
+                patch.setattr(loopback, "is_node", lambda pid: pid == os.getpid())
+                assert stray.pid not in loopback.strays()
+        finally:
+            stray.kill()
+            stray.wait()
+    assert stray.pid not in loopback.strays()

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import torch
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 
 from encore.data.identity_sampler import IdentitySampler, SamplerDraws
 from encore.data.images import RejectedImage, decode_image
 from encore.data.labels import label_by_first_appearance
-from encore.data.loader_processes import EndWithParent
+from encore.data.loader_processes import loader
 from encore.data.training_transform import TrainingTransform, normalised
 from encore.runtime.refusal import Refusal
 from encore.runtime.seeds import derive_seed
@@ -142,15 +142,7 @@ def load_batches(batches: Batches, epoch, first_step=0, workers=0, pin_memory=Fa
     The batches do not depend on the number of workers. Raises Refusal naming the image that cannot be read.
     """
     addresses = [(epoch, step) for step in range(first_step, len(batches))]
-    loader = DataLoader(
-        _Delivered(batches),
-        batch_size=None,
-        sampler=addresses,
-        num_workers=workers,
-        pin_memory=pin_memory,
-        worker_init_fn=EndWithParent(),
-    )
-    for delivered in loader:
+    for delivered in loader(_Delivered(batches), addresses, workers, pin_memory=pin_memory):
         if isinstance(delivered, str):
             raise Refusal(delivered)
         yield delivered

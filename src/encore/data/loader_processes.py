@@ -1,7 +1,8 @@
-"""Items made in loader processes, in order, a refusal of theirs raised here as it is."""
+"""Items made in loader processes, in order; the processes end with the one that started them."""
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 
 import torch
@@ -10,26 +11,51 @@ from torch.utils.data import DataLoader, Dataset
 from encore.runtime.refusal import Refusal
 from encore.runtime.shard_map import end_with_parent
 
+FORK_SERVER = "forkserver"
+
+
+def loader(items, keys, workers, start_method=None, **options):
+    """DataLoader of items[key] for each of `keys`, in their order: the only one of this project.
+
+    workers: processes that make whole items (0: this one); they end with it, however it ends.
+    start_method: of those processes: "fork", "spawn" or "forkserver" (None: the system's). options: further
+    ones of the DataLoader. Without a `generator` among them, iterating draws once from the global one.
+    """
+    if workers and start_method is not None:
+        options["multiprocessing_context"] = start_method
+    server = (start_method or multiprocessing.get_start_method()) == FORK_SERVER
+    return DataLoader(
+        items,
+        batch_size=None,
+        sampler=keys,
+        num_workers=workers,
+        worker_init_fn=None if server else _EndWithParent(),
+        **options,
+    )
+
 
 def made_in_order(make, keys, workers):
     """Iterate over make(key) for each of `keys`, in their order.
 
-    workers: processes that make whole items (0: this one); they end with it. make: does not draw from a
-    global generator, and its items hold tensors; a Refusal of its own is raised here as it is.
+    workers: processes that make whole items (0: this one). make: does not draw from a global generator, and
+    its items hold tensors; a Refusal of its own is raised here as it is.
     """
-    loader = DataLoader(
+    items = loader(
         _Items(make),
-        batch_size=None,
-        sampler=keys,
-        num_workers=workers,
-        collate_fn=_as_it_is,
-        worker_init_fn=EndWithParent(),
+        keys,
+        workers,
+        collate_fn=as_it_is,
         generator=torch.Generator(),  # or starting would draw from the global one
     )
-    for item in loader:
+    for item in items:
         if isinstance(item, str):
             raise Refusal(item)
         yield item
+
+
+def as_it_is(item):
+    """`item`: for `loader`, which would make tensors of what an item holds otherwise."""
+    return item
 
 
 class _Items(Dataset):
@@ -46,10 +72,13 @@ class _Items(Dataset):
             return str(refusal)
 
 
-class EndWithParent:
-    """Called in a loader process: lets it end with the one that made this object.
+class _EndWithParent:
+    """Called in a loader process, first: lets it end with the one that made this object.
 
-    A killed run's loaders would hold its lock for some seconds more, against the run started again.
+    The loaders of a killed run would hold its lock for some seconds more, against the run started again. And
+    PyTorch's own look at the parent begins too late: a loader process whose parent was killed just after it
+    had forked it lived on for ever, and kept the connections of that parent open, so that those at the other
+    end waited for its answer.
     """
 
     def __init__(self):
@@ -57,7 +86,3 @@ class EndWithParent:
 
     def __call__(self, _):
         end_with_parent(self._parent)
-
-
-def _as_it_is(item):
-    return item

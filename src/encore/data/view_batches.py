@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 
 from encore.data.images import RejectedImage, decode_image
+from encore.data.loader_processes import loader
 from encore.runtime.refusal import Refusal
 from encore.runtime.seeds import derive_seed
 
@@ -53,7 +54,7 @@ class TwoViewBatches(Dataset):
     def batches(self, epoch, first, workers):
         """Iterate over the batches of an epoch from step `first` on."""
         addresses = [(epoch, step) for step in range(first, self.iterations)]
-        return DataLoader(self, batch_size=None, sampler=addresses, num_workers=workers)
+        return loader(self, addresses, workers)
 
 
 def permutation(seed, system, epoch, count):

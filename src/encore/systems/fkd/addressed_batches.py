@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from torch.utils.data import DataLoader, Dataset, get_worker_info
+from torch.utils.data import Dataset, get_worker_info
 
 from encore.data.images import RejectedImage, decode_image
+from encore.data.loader_processes import as_it_is, loader
 from encore.runtime.refusal import Refusal
 from encore.systems.fkd.crops import cropped
 
@@ -51,16 +52,15 @@ class BatchFlow:
     def __init__(self, made, keys, settings, workers, start_method=None, prefetch=PREFETCHED):
         self.settings, self.position = settings, (keys.epoch, keys.first)
         self._batches = keys.order.batches
-        options = {"multiprocessing_context": start_method, "prefetch_factor": prefetch} if workers else {}
         self._iterator = iter(
-            DataLoader(
+            loader(
                 made,
-                batch_size=None,
-                sampler=keys,
-                num_workers=workers,
-                collate_fn=_as_it_is,
+                keys,
+                workers,
+                start_method,
+                collate_fn=as_it_is,
                 generator=torch.Generator(),  # or starting would draw from the global one
-                **options,
+                **({"prefetch_factor": prefetch} if workers else {}),
             )
         )
 
@@ -73,10 +73,6 @@ class BatchFlow:
         number += 1
         self.position = (epoch + number // self._batches, number % self._batches)
         return made
-
-
-def _as_it_is(batch):
-    return batch
 
 
 def cropped_pixels(images, indices, view, size):

@@ -6,10 +6,11 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from PIL import Image
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 
 from encore.data.augment.resample import resize
 from encore.data.images import RejectedImage, decode_image
+from encore.data.loader_processes import loader
 from encore.data.training_transform import IMAGENET_MEAN, IMAGENET_STD, normalised
 from encore.metrics.evidence.classified_pictures import ClassifiedPictures
 from encore.metrics.evidence.evidence_file import EvidenceFile
@@ -111,11 +112,10 @@ def evaluate(
     """
     rows = spread(len(images), limit)
     batches = [rows[first : first + batch] for first in range(0, len(rows), batch)]
-    loader = DataLoader(
+    prepared_batches = loader(
         ValidationBatches(images, size, resize),
-        batch_size=None,
-        sampler=batches,
-        num_workers=workers,
+        batches,
+        workers,
         generator=torch.Generator(),  # its own, since a loader draws a seed for its workers
     )
     training = network.training
@@ -123,7 +123,7 @@ def evaluate(
     totals = np.zeros(3)
     try:
         with torch.no_grad():
-            for made in loader:
+            for made in prepared_batches:
                 if isinstance(made, str):
                     raise Refusal(made)
                 prepared = normalised(made[0].to(device), mean, deviation)

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from encore.data.images import RejectedImage, decode_image
+from encore.data.loader_processes import as_it_is, loader
 
 BLUR_RADIUS = 5
 """Of Pillow's GaussianBlur, at the picture's own size (spec isc-track1-test 2.1)."""
@@ -92,13 +93,8 @@ class PictureReader:
             )
 
     def _portions(self, images, rows, preparation, portion):
-        return torch.utils.data.DataLoader(
-            _Portions(images, rows, preparation, cuts(rows, portion, getattr(images, "group", 1))),
-            batch_size=None,
-            shuffle=False,
-            num_workers=self.workers,
-            collate_fn=_unchanged,
-        )
+        portions = _Portions(images, rows, preparation, cuts(rows, portion, getattr(images, "group", 1)))
+        return loader(portions, range(len(portions)), self.workers, collate_fn=as_it_is)
 
     def _kept_portions(self, images, rows, preparation, batch, portion):
         """The portions of `rows` from memory; None where the pictures of `images` do not fit in it."""
@@ -189,7 +185,3 @@ def _opened(images, rows):
             yield decode_image(images.read(row))
         except RejectedImage as rejected:
             yield rejected
-
-
-def _unchanged(portion):
-    return portion

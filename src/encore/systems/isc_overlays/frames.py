@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 
 from encore.data.images import RejectedImage, decode_image
-from encore.data.loader_processes import EndWithParent
+from encore.data.loader_processes import loader
 from encore.detection.letterbox import GREY, letterboxed
 from encore.runtime.refusal import Refusal
 from encore.runtime.seeds import derive_seed
@@ -63,13 +63,7 @@ class TrainingFrames(Dataset):
     def batches(self, epoch, first):
         """Iterate over the batches of an epoch from step `first` on."""
         addresses = [(epoch, step) for step in range(first, self.iterations)]
-        return DataLoader(
-            self,
-            batch_size=None,
-            sampler=addresses,
-            num_workers=self.recipe.workers,
-            worker_init_fn=EndWithParent(),
-        )
+        return loader(self, addresses, self.recipe.workers)
 
     def _frame(self, picture):
         if picture not in self._kept:

@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import torch
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 
+from encore.data.loader_processes import loader
 from encore.detection.detections import ARCHIVE, CLASSES, Detections, write_detections
 from encore.detection.letterbox import letterboxed
 from encore.detection.retina_net import (
@@ -81,9 +82,9 @@ def detect_all(network, source, size, batch=16, workers=0):
     processes decode. Raises Refusal naming a picture that cannot be read.
     """
     windows = [(start, min(start + batch, len(source))) for start in range(0, len(source), batch)]
-    loader = DataLoader(Frames(source, size), batch_size=None, sampler=windows, num_workers=workers)
+    batches = loader(Frames(source, size), windows, workers)
     found = []
-    for frames in progress(loader, len(windows), "detection batches"):
+    for frames in progress(batches, len(windows), "detection batches"):
         if isinstance(frames, str):
             raise Refusal(frames)
         found.extend(_detect_by_shape(network, frames))

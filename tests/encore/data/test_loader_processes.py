@@ -1,0 +1,89 @@
+"""Loader processes: items in order, refusals as they are, and none that outlives the one that started it."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from checks.size import PROJECT
+from encore.data.loader_processes import FORK_SERVER, as_it_is, loader, made_in_order
+from encore.runtime.refusal import Refusal
+
+KILLED_AT_THE_FORK = """
+import os, signal, sys, time
+from torch.utils.data import DataLoader
+from encore.data.loader_processes import loader
+
+os.register_at_fork(after_in_child=lambda: time.sleep(0.5))  # as on a busy machine
+if sys.argv[1] == "ours":
+    items = loader(list(range(4)), range(4), 1)
+else:
+    items = DataLoader(list(range(4)), batch_size=None, sampler=range(4), num_workers=1)
+iterator = iter(items)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def double(key):
+    if key == 3:
+        raise Refusal("the third is torn: leave it out")
+    return torch.tensor([2 * key])
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_items_come_in_the_order_of_the_keys(workers):
+    before = torch.random.get_rng_state()
+    assert [item.item() for item in made_in_order(double, [5, 1, 4, 0], workers)] == [10, 2, 8, 0]
+    assert torch.equal(torch.random.get_rng_state(), before)
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_refusal_comes_as_it_is(workers):
+    made = made_in_order(double, [2, 3, 4], workers)
+    assert next(made).item() == 4
+    with pytest.raises(Refusal) as refused:
+        next(made)
+    assert str(refused.value) == "the third is torn: leave it out"
+
+
+@pytest.mark.parametrize("start_method", [None, "fork", "spawn", FORK_SERVER])
+def test_any_start_method_delivers(start_method):
+    found = loader(torch.arange(6), range(1, 6, 2), 2, start_method, collate_fn=as_it_is)
+    assert [item.item() for item in found] == [1, 3, 5]
+
+
+def ends(whose, seconds):
+    """Whether all that a killed process started ends: the pipe of its output closes with the last of them."""
+    killed = subprocess.Popen(
+        [sys.executable, "-c", KILLED_AT_THE_FORK, whose],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+    )
+    try:
+        killed.communicate(timeout=seconds)
+        return True
+    except subprocess.TimeoutExpired:
+        return False
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(killed.pid, signal.SIGKILL)
+
+
+def test_a_loader_process_ends_with_its_parent_killed_as_it_forked():
+    assert ends("ours", seconds=60)
+    assert not ends("theirs", seconds=8), "PyTorch's own loaders end now too: ours need no help"
+
+
+def test_no_module_starts_loader_processes_of_its_own():
+    named = [
+        str(path.relative_to(PROJECT))
+        for folder in ("src", "stages")
+        for path in sorted((PROJECT / folder).rglob("*.py"))
+        if "DataLoader(" in path.read_text(encoding="utf-8")
+    ]
+    assert named == ["src/encore/data/loader_processes.py"]
