@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 
 import torch
@@ -11,25 +10,28 @@ from torch.utils.data import DataLoader, Dataset
 from encore.runtime.refusal import Refusal
 from encore.runtime.shard_map import end_with_parent
 
-FORK_SERVER = "forkserver"
+START_METHODS = "fork", "spawn"
+"""Not a fork server's: the processes would be its children, and it would outlive the one that asks."""
 
 
-def loader(items, keys, workers, start_method=None, **options):
-    """DataLoader of items[key] for each of `keys`, in their order: the only one of this project.
+def loader(items, keys, workers, start_method="fork", **options):
+    """DataLoader of items[key] for each of `keys`, in their order: the only one of stages and systems.
 
-    workers: processes that make whole items (0: this one); they end with it, however it ends.
-    start_method: of those processes: "fork", "spawn" or "forkserver" (None: the system's). options: further
-    ones of the DataLoader. Without a `generator` among them, iterating draws once from the global one.
+    workers: processes that make whole items (0: this one); they end with it, however it ends: iterate in the
+    process that called this, and in a thread that lives as long as it does. start_method: one of
+    START_METHODS, else ValueError. options: further ones of the DataLoader. Without a `generator` among them,
+    iterating draws once from the global one.
     """
-    if workers and start_method is not None:
+    if start_method not in START_METHODS:
+        raise ValueError("start_method: expected fork or spawn, found {}".format(start_method))
+    if workers:
         options["multiprocessing_context"] = start_method
-    server = (start_method or multiprocessing.get_start_method()) == FORK_SERVER
     return DataLoader(
         items,
         batch_size=None,
         sampler=keys,
         num_workers=workers,
-        worker_init_fn=None if server else _EndWithParent(),
+        worker_init_fn=_EndWithParent(),
         **options,
     )
 

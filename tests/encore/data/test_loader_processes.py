@@ -1,6 +1,5 @@
 """Loader processes: items in order, refusals as they are, and none that outlives the one that started it."""
 
-import contextlib
 import os
 import signal
 import subprocess
@@ -10,7 +9,7 @@ import pytest
 import torch
 
 from checks.size import PROJECT
-from encore.data.loader_processes import FORK_SERVER, as_it_is, loader, made_in_order
+from encore.data.loader_processes import START_METHODS, as_it_is, loader, made_in_order
 from encore.runtime.refusal import Refusal
 
 KILLED_AT_THE_FORK = """
@@ -18,7 +17,11 @@ import os, signal, sys, time
 from torch.utils.data import DataLoader
 from encore.data.loader_processes import loader
 
-os.register_at_fork(after_in_child=lambda: time.sleep(0.5))  # as on a busy machine
+def outlive(parent=os.getpid()):  # as on a busy machine: the loader process begins when its parent is gone
+    while os.getppid() == parent:
+        time.sleep(0.01)
+
+os.register_at_fork(after_in_child=outlive)
 if sys.argv[1] == "ours":
     items = loader(list(range(4)), range(4), 1)
 else:
@@ -50,28 +53,34 @@ def test_a_refusal_comes_as_it_is(workers):
     assert str(refused.value) == "the third is torn: leave it out"
 
 
-@pytest.mark.parametrize("start_method", [None, "fork", "spawn", FORK_SERVER])
+@pytest.mark.parametrize("start_method", START_METHODS)
 def test_any_start_method_delivers(start_method):
     found = loader(torch.arange(6), range(1, 6, 2), 2, start_method, collate_fn=as_it_is)
     assert [item.item() for item in found] == [1, 3, 5]
 
 
+def test_a_start_method_whose_processes_could_outlive_this_one_is_refused():
+    with pytest.raises(ValueError, match="expected fork or spawn, found forkserver"):
+        loader(torch.arange(6), range(6), 2, "forkserver")
+
+
 def ends(whose, seconds):
-    """Whether all that a killed process started ends: the pipe of its output closes with the last of them."""
+    """Whether all that a killed process started ends in `seconds`: with the last the pipe of its output
+    closes."""
     killed = subprocess.Popen(
         [sys.executable, "-c", KILLED_AT_THE_FORK, whose],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         start_new_session=True,
     )
+    assert killed.wait(timeout=120) == -signal.SIGKILL, killed.stderr.read().decode()
     try:
         killed.communicate(timeout=seconds)
         return True
     except subprocess.TimeoutExpired:
+        os.killpg(killed.pid, signal.SIGKILL)
+        killed.communicate()
         return False
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(killed.pid, signal.SIGKILL)
 
 
 def test_a_loader_process_ends_with_its_parent_killed_as_it_forked():

@@ -49,7 +49,7 @@ class BatchFlow:
     settings: what this flow was made with, for those who want to know whether it still fits.
     """
 
-    def __init__(self, made, keys, settings, workers, start_method=None, prefetch=PREFETCHED):
+    def __init__(self, made, keys, settings, workers, start_method="fork", prefetch=PREFETCHED):
         self.settings, self.position = settings, (keys.epoch, keys.first)
         self._batches = keys.order.batches
         self._iterator = iter(

@@ -70,11 +70,11 @@ class DistilledBatches:
         """Batches of an epoch."""
         return self.order.batches
 
-    def loader(self, epoch, first=0, workers=0, persistent=True, start_method=None, prefetch=PREFETCHED):
+    def loader(self, epoch, first=0, workers=0, persistent=True, start_method="fork", prefetch=PREFETCHED):
         """Iterate over the DistilledBatch of an epoch, from number `first` on.
 
-        workers: processes, each of which makes whole batches (0: this one). start_method: "fork", "spawn" or
-        "forkserver" (None: the system's). persistent: the processes stay, and go on with the next epoch
+        workers: processes, each of which makes whole batches (0: this one). start_method: "fork" or
+        "spawn". persistent: the processes stay, and go on with the next epoch
         while this one's end is worked on; asking for another batch than the next one starts new ones.
         The batches are the same in every case. Raises Refusal for a picture that cannot be read, and for a
         label entry that does not fit its pictures.

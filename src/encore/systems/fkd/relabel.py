@@ -159,7 +159,7 @@ class Relabelling:
     def _new_order(self):
         return BatchOrder(self.count, self.recipe.batch, self.recipe.sampler_seed)
 
-    def batches(self, epochs, start_method=None):
+    def batches(self, epochs, start_method="fork"):
         """Iterate over (epoch, iterator over its LabelBatches) for `epochs`, ascending numbers; each iterator
         is to be used up before the next one is asked for."""
         for first, end in _runs(epochs):

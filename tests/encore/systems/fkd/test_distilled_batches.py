@@ -79,7 +79,7 @@ class KindByEpoch:
         return self.sets[epoch].load(epoch, number)
 
 
-@pytest.mark.parametrize("start_method", ["fork", "spawn", "forkserver"])
+@pytest.mark.parametrize("start_method", ["fork", "spawn"])
 @pytest.mark.parametrize("persistent", [True, False])
 def test_replay_by_processes(start_method, persistent):
     batches = DistilledBatches(ClassFolders(FOLDER / "fkd/images"), KindByEpoch(), 64)
