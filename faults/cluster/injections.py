@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -35,6 +36,9 @@ KILLS = 5
 STRAY_SECONDS = 10.0
 LATEST = 0.5
 """Seconds between a unit's first result and Ctrl-C, at most."""
+IN_WORK = "encore: interrupted: waiting for what is in work"
+AGAIN = "encore: interrupted; run the same command again to go on"
+"""What a run says that Ctrl-C ends; the first only while it waits for results."""
 GENERATE = "isc_track2.generate"
 MAP = "a map of units"
 ARITHMETIC = "extraction, search, relabel, recover"
@@ -148,13 +152,19 @@ class Injections:
     # what is injected
 
     def kill_node(self):
-        """A node ends; another takes its place."""
-        self.cluster.kill_busy_node()
-        self.cluster.add()
+        """A node that does a unit ends, and another takes its place -> whether there was one."""
+        killed = self.cluster.kill_busy_node()
+        if killed:
+            self.cluster.add()
+        return killed
 
     def kill_worker(self):
-        """A process of a unit ends."""
-        os.kill(self.cluster.units()[0], signal.SIGKILL)
+        """A process of a unit ends -> whether there was one."""
+        for pid in self.cluster.units()[:1]:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+                return True
+        return False
 
     # what is found
 
@@ -189,11 +199,11 @@ class Injections:
         return [*problems, *run_problems(ended), *unlike(here / output, there / output), *leftovers(there)]
 
     def in_the_middle(self, run, folder, inject, units=True):
-        """Call `inject` when a result is there and, for `units`, one is under way there -> problems."""
+        """Call `inject` when a result is there and, for `units`, one is under way there; again where it says
+        that it came too late (False) -> problems."""
         end = time.monotonic() + SECONDS
         while run.poll() is None and time.monotonic() < end:
-            if any_result(folder) and (not units or self.cluster.units()):
-                inject()
+            if any_result(folder) and (not units or self.cluster.units()) and inject() is not False:
                 return []
             time.sleep(0.02)
         return ["the run ended before the fault"]
@@ -250,9 +260,10 @@ class Injections:
         problems = self.in_the_middle(run, folder, interrupt)
         ended = finish(run)
         lines = [line for line in ended.err.splitlines() if line.startswith("encore: ")]
-        if ended.status != 130 or "Traceback" in ended.err or len(lines) != 1:
+        expected = [line for line in (IN_WORK, AGAIN) if line in lines]
+        if ended.status != 130 or "Traceback" in ended.err or lines != expected or AGAIN not in lines:
             problems.append(
-                f"expected one line and exit status 130, found {ended.status}: {ended.err[-300:]!r}"
+                f"expected what to do and exit status 130, found {ended.status}: {ended.err[-300:]!r}"
             )
         return [*problems, *leftovers(folder)]
 

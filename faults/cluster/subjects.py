@@ -35,9 +35,8 @@ def write_units(worker, units=range(UNITS)):
 
     def make():
         def write(unit):
-            text = worker(unit)
-            with replacing(OUT / f"{unit}.txt", "w") as file:
-                file.write(text)
+            with replacing(OUT / f"{unit}.txt", "w") as file:  # for all of the unit: a fault leaves it behind
+                file.write(worker(unit))
 
         return write
 

@@ -4,7 +4,7 @@ import os
 import subprocess
 
 from faults.cluster import loopback
-from faults.cluster.injections import Ended, leftovers, run_problems, unlike
+from faults.cluster.injections import Ended, Injections, leftovers, run_problems, unlike
 
 
 def write(folder, files):
@@ -36,7 +36,7 @@ def test_a_refusal_is_one_line_with_its_words():
 
 
 def test_a_process_that_outlives_its_unit_is_told(monkeypatch):
-    with subprocess.Popen([loopback.UNIT, "60"], executable="sleep") as stray:
+    with subprocess.Popen([loopback.UNIT, "-c", "read"], executable="bash", stdin=subprocess.PIPE) as stray:
         try:
             assert loopback.none_within(lambda: stray.pid not in loopback.strays(), seconds=5)
             assert not loopback.none_within(loopback.strays, seconds=0.2)
@@ -47,3 +47,15 @@ def test_a_process_that_outlives_its_unit_is_told(monkeypatch):
             stray.kill()
             stray.wait()
     assert stray.pid not in loopback.strays()
+
+
+def test_a_fault_that_comes_too_late_is_tried_again(tmp_path):
+    write(tmp_path, {"out/0.txt": "0"})
+    run = Injections(None, tmp_path).popen(["-c", "import time; time.sleep(60)"], tmp_path)
+    answers = [False, False, True]
+    try:
+        found = Injections(None, tmp_path).in_the_middle(run, tmp_path, lambda: answers.pop(0), units=False)
+    finally:
+        run.kill()
+        run.communicate()
+    assert (found, answers) == ([], [])

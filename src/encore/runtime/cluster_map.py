@@ -346,6 +346,9 @@ def _in_order(ray, submit, units, needs, folder):
                 waiting.popleft()
                 del reference
                 yield result
+    except KeyboardInterrupt:
+        print("encore: interrupted: waiting for what is in work", file=sys.stderr, flush=True)
+        raise
     finally:
         _end(ray, [reference for _, reference in waiting], folder)
 
@@ -398,8 +401,11 @@ def _end(ray, references, folder):
         return
     with contextlib.suppress(OSError):  # storage that is gone: they are killed
         os.unlink(os.path.join(folder, TOKEN))
-    _, running = ray.wait(references, num_returns=len(references), timeout=END_SECONDS)
-    for reference in reversed(running):  # those that wait for a process first: no room for them is made
-        ray.cancel(reference, force=True)
-    if running:
-        ray.wait(running, num_returns=len(running), timeout=END_SECONDS)
+    running = references
+    try:
+        _, running = ray.wait(references, num_returns=len(references), timeout=END_SECONDS)
+    finally:  # after a second Ctrl-C at once
+        for reference in reversed(running):  # those that wait for a process first: no room for them is made
+            ray.cancel(reference, force=True)
+        if running:
+            ray.wait(running, num_returns=len(running), timeout=END_SECONDS)

@@ -68,12 +68,14 @@ def do_unit(token, references, unit):
     """
     try:
         worker, path = _worker_of(token, references)
-        if not os.path.exists(path):
+        try:
+            open(path).close()  # which asks network storage again, unlike a look for the name
+        except OSError as error:
             raise Refusal(
-                "{} no longer sees {}: the run that asked has ended, or the storage is gone".format(
-                    node_name(_node()), os.path.abspath(path)
+                "{} no longer sees {} ({}): the run that asked has ended, or the storage is gone".format(
+                    node_name(_node()), path, error.strerror
                 )
-            )
+            ) from None
         result = DONE, worker(unit)
     except Refusal as refusal:
         result = REFUSED, str(refusal)
@@ -95,7 +97,7 @@ def _worker_of(token, references):
         _become_fit(job)
         open(os.path.join(job.folder, "{}{}-{}".format(PROCESS, os.getpid(), _node())), "w").close()
         worker = ray.cloudpickle.loads(ray.get(references[1]))()  # Python 3.7's pickle is too old for it
-        _made[token] = worker, os.path.join(job.folder, TOKEN)
+        _made[token] = worker, os.path.join(job.directory, job.folder, TOKEN)
     return _made[token]
 
 

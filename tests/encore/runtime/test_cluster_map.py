@@ -33,7 +33,7 @@ class StandIn:
 
     def __init__(self, processors=3):
         self.processors, self.under_way, self.most = processors, [], 0
-        self.endless, self.cancelled = [], []
+        self.endless, self.cancelled, self.interruptions = [], [], 0
 
     def nodes(self):
         return [
@@ -48,6 +48,9 @@ class StandIn:
         return unit
 
     def wait(self, references, num_returns=1, timeout=None):
+        if self.interruptions:
+            self.interruptions -= 1
+            raise KeyboardInterrupt
         endless = [unit for unit in references if unit in self.endless]
         return [unit for unit in references if unit not in endless], endless
 
@@ -113,6 +116,20 @@ def test_a_consumer_that_stops_ends_the_units(results, tmp_path):
     ray.endless = [2, 4]
     found.close()
     assert not (tmp_path / TOKEN).exists() and ray.cancelled == [(4, True), (2, True)]
+
+
+@pytest.mark.parametrize("times, cancelled", [(1, [4, 2]), (2, [6, 5, 4, 3, 2, 1])])
+def test_an_interrupted_map_waits_once_and_is_interrupted_again_at_once(
+    results, tmp_path, capsys, times, cancelled
+):
+    ray = StandIn()
+    found = results(ray, list(range(50)))
+    next(found)
+    ray.endless, ray.interruptions = [2, 4], times
+    with pytest.raises(KeyboardInterrupt):
+        next(found)
+    assert capsys.readouterr().err == "encore: interrupted: waiting for what is in work\n"
+    assert not (tmp_path / TOKEN).exists() and ray.cancelled == [(unit, True) for unit in cancelled]
 
 
 def test_units_end_where_the_storage_is_gone(results, tmp_path):
