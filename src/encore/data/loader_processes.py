@@ -9,6 +9,8 @@ from torch.utils.data import DataLoader, Dataset
 
 from encore.runtime.refusal import Refusal
 from encore.runtime.shard_map import end_with_parent
+from encore.runtime.shared_memory import note_process
+from encore.runtime.temporary_files import folder_of_run
 
 START_METHODS = "fork", "spawn"
 """Not a fork server's: the processes would be its children, and it would outlive the one that asks."""
@@ -75,7 +77,7 @@ class _Items(Dataset):
 
 
 class _EndWithParent:
-    """Called in a loader process, first: lets it end with the one that made this object.
+    """Called in a loader process, first: lets it end with the one that made this object, and notes it.
 
     The loaders of a killed run would hold its lock for some seconds more, against the run started again. And
     PyTorch's own look at the parent begins too late: a loader process whose parent was killed just after it
@@ -88,3 +90,6 @@ class _EndWithParent:
 
     def __call__(self, _):
         end_with_parent(self._parent)
+        folder = folder_of_run()
+        if folder is not None:
+            note_process(folder)

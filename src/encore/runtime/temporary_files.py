@@ -5,13 +5,26 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import re
 import shutil
 import stat
 import tempfile
 from multiprocessing.util import Finalize
 
+from encore.runtime.shared_memory import remove_segments
+
 AFTER_ALL_ELSE = -200
 """multiprocessing removes its own folder, which is in this one, at priority -100."""
+
+
+OF_A_RUN = re.compile(r"encore-[0-9a-f]{12}-[^/]*$")
+"""Of the path of such a folder."""
+
+
+def folder_of_run():
+    """The folder of `own_temporaries` that this process, of a run or started by one, uses; None without."""
+    place = tempfile.gettempdir()
+    return place if OF_A_RUN.search(place) else None
 
 
 @contextlib.contextmanager
@@ -27,7 +40,7 @@ def own_temporaries(folder):
     _remove_left(tempfile.gettempdir(), begin)
     place = tempfile.mkdtemp(prefix=begin)
     tempfile.tempdir = os.environ["TMPDIR"] = place
-    removal = Finalize(None, shutil.rmtree, (place,), {"ignore_errors": True}, exitpriority=AFTER_ALL_ELSE)
+    removal = Finalize(None, _remove, (place,), exitpriority=AFTER_ALL_ELSE)
     try:
         yield place
     finally:
@@ -49,4 +62,9 @@ def _remove_left(place, begin):
         with contextlib.suppress(FileNotFoundError):  # its process has ended meanwhile
             found = os.lstat(path)
             if stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid():
-                shutil.rmtree(path, ignore_errors=True)
+                _remove(path)
+
+
+def _remove(place):
+    remove_segments(place)
+    shutil.rmtree(place, ignore_errors=True)

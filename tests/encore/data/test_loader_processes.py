@@ -96,3 +96,53 @@ def test_no_module_starts_loader_processes_of_its_own():
         if "DataLoader(" in path.read_text(encoding="utf-8")
     ]
     assert named == ["src/encore/data/loader_processes.py"]
+
+
+RUN = """
+import os, signal, sys
+from encore.data.loader_processes import as_it_is, loader
+from encore.runtime import shared_memory
+from encore.runtime.temporary_files import own_temporaries
+
+shared_memory.PLACE, whom = sys.argv[1:]
+
+class Items:
+    parent = os.getpid()
+
+    def __getitem__(self, key):
+        if key == 2:  # killed after it has made a segment, before it takes its name away
+            for process in (os.getpid(), self.parent):
+                open(os.path.join(shared_memory.PLACE, "torch_{}_7_1".format(process)), "w").close()
+            for process in {"nobody": (), "worker": (os.getpid(),), "run": (self.parent, os.getpid())}[whom]:
+                os.kill(process, signal.SIGKILL)
+        return key
+
+with own_temporaries("work"):
+    print(list(loader(Items(), range(4), 1, collate_fn=as_it_is)))
+"""
+
+
+def segments_left(folder, whom):
+    """The ends of the names of the segments that a run leaves in `folder`, where `whom` was killed."""
+    for name in ("shm", "tmp"):
+        (folder / name).mkdir(exist_ok=True)
+    run = subprocess.run(
+        [sys.executable, "-c", RUN, str(folder / "shm"), whom],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=dict(os.environ, TMPDIR=str(folder / "tmp"), PYTHONPATH=os.pathsep.join(sys.path)),
+    )
+    assert run.returncode == {"nobody": 0, "worker": 1, "run": -signal.SIGKILL}[whom], run.stderr
+    return len(list((folder / "shm").iterdir())), len(list((folder / "tmp").iterdir()))
+
+
+def test_a_killed_loader_process_leaves_no_segment_of_shared_memory(tmp_path):
+    """But that of a process which is none of the run's loaders, as are those of other programs."""
+    assert segments_left(tmp_path, "worker") == (1, 0)
+
+
+def test_the_next_run_removes_the_segments_of_the_loader_processes_of_a_killed_one(tmp_path):
+    assert segments_left(tmp_path, "run") == (2, 1)
+    for path in (tmp_path / "tmp").glob("*/loader-*"):
+        assert (tmp_path / "shm" / "torch_{}_7_1".format(path.name.partition("-")[2])).exists()
+    assert segments_left(tmp_path, "nobody") == (3, 0)

@@ -3,6 +3,8 @@ import os
 import subprocess
 import sys
 
+import torch
+
 import encore
 from encore.runtime import shared_memory
 
@@ -21,6 +23,30 @@ def test_a_system_without_shared_memory(monkeypatch, tmp_path):
     monkeypatch.setattr(shared_memory, "PLACE", str(tmp_path))
     free, total = shared_memory.shared_memory()
     assert 0 <= free <= total
+
+
+def test_torch_names_a_segment_after_the_process_that_makes_it():
+    """As `remove_segments` looks for it; only the memory map still tells the name."""
+    shared = torch.zeros(3).share_memory_()
+    with open("/proc/self/maps") as file:
+        assert "/dev/shm/torch_{}_".format(os.getpid()) in file.read()
+    assert shared.is_shared()
+
+
+def test_segments_of_ended_processes_alone_are_removed(monkeypatch, tmp_path):
+    for name in ("noted[1]", "shm"):
+        (tmp_path / name).mkdir()
+    monkeypatch.setattr(shared_memory, "PLACE", str(tmp_path / "shm"))
+    dead, living = 2**22 + 1, os.getpid()
+    for process in (dead, living, "x"):
+        (tmp_path / "noted[1]" / "loader-{}".format(process)).touch()
+    names = ["torch_{}_9_0", "torch_{}0_9_0", "sem.{}"]
+    for process in (dead, living, "x", 7):
+        for name in names:
+            (tmp_path / "shm" / name.format(process)).touch()
+    before = set(os.listdir(str(tmp_path / "shm")))
+    shared_memory.remove_segments(str(tmp_path / "noted[1]"))
+    assert before - set(os.listdir(str(tmp_path / "shm"))) == {"torch_{}_9_0".format(dead)}
 
 
 def test_semaphores_of_a_killed_run_are_removed_by_the_next(monkeypatch, tmp_path):
