@@ -142,7 +142,8 @@ class TinyPipeline:
     def missing_objects(self):
         """The objects that dvc.lock names and the cache lacks."""
         lock = self.folder / "dvc.lock"
-        stages = yaml.safe_load(lock.read_text(encoding="utf-8"))["stages"] if lock.exists() else {}
+        recorded = yaml.safe_load(lock.read_text(encoding="utf-8")) if lock.exists() else None
+        stages = recorded["stages"] if recorded else {}  # an empty one: `dvc status` refuses it
         named = {out["md5"] for stage in stages.values() for out in stage["outs"]}
         return sorted(one for one in named if not object_path(self.cache, one).is_file())
 
@@ -197,7 +198,11 @@ def kill(process):
 
 
 def drop_broken_lock(folder):
-    """What the guide says to do where DVC was killed while it wrote its list of locks, in place."""
+    """What the guide says to do where DVC was killed while it wrote its list of locks, or its record, in
+    place."""
+    record = folder / "dvc.lock"
+    if record.exists() and not record.read_text(encoding="utf-8"):
+        record.unlink()
     path = folder / ".dvc" / "tmp" / "rwlock"
     try:
         json.loads(path.read_text(encoding="utf-8"))

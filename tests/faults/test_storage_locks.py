@@ -1,8 +1,8 @@
-"""DVC's list of locks after a kill: dropped where it was cut short, and nowhere else."""
+"""DVC's list of locks and its record after a kill: dropped where they were cut short, and nowhere else."""
 
 import pytest
 
-from faults.storage.tiny_pipeline import drop_broken_lock
+from faults.storage.tiny_pipeline import TinyPipeline, drop_broken_lock
 
 
 @pytest.mark.parametrize(
@@ -15,3 +15,17 @@ def test_only_a_list_that_was_cut_short_is_dropped(tmp_path, content, kept):
     path.write_text(content)
     drop_broken_lock(tmp_path)
     assert path.exists() is kept
+
+
+@pytest.mark.parametrize(("content", "kept"), [("", False), ("schema: '2.0'\n", True)])
+def test_only_an_empty_record_is_dropped(tmp_path, content, kept):
+    (tmp_path / "dvc.lock").write_text(content)
+    drop_broken_lock(tmp_path)
+    assert (tmp_path / "dvc.lock").exists() is kept
+
+
+def test_an_empty_record_is_a_problem_and_no_error(tmp_path):
+    pipeline = TinyPipeline(tmp_path / "one", tmp_path / "cache")
+    (pipeline.folder / "dvc.lock").touch()
+    assert pipeline.missing_objects() == []
+    assert any("dvc.lock" in problem for problem in pipeline.problems())
